@@ -1,0 +1,1 @@
+"""The long-lived actors (forecasts, controller) and the handles by which everything else reaches them."""

@@ -1,0 +1,1 @@
+"""The ledger: what ran, what it drew, what that emitted and cost, and every decision with its reason."""

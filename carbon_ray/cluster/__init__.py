@@ -1,0 +1,1 @@
+"""Doing, inside one Ray cluster: node providers, the autoscaler's plan, drains."""

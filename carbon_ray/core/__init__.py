@@ -1,0 +1,1 @@
+"""Values and arithmetic: no Ray, no I/O, no clock but in `clock`."""

@@ -1,0 +1,189 @@
+"""Carbon intensity over time: its kind, where it came from, and a series that refuses to be extended."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carbon_ray.core.clock import require_utc
+from carbon_ray.core.errors import OutsideDataError, UnitMismatchError
+
+FloatArray = NDArray[np.float64]
+
+
+class IntensityKind(StrEnum):
+    """What an intensity counts. Two kinds are never added, averaged or fallen over into each other."""
+
+    AVERAGE_LIFECYCLE = "average_lifecycle"
+    AVERAGE_DIRECT = "average_direct"
+    MARGINAL = "marginal"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Where a number came from; travels with it into every report.
+
+    Attributes:
+        provider: Name of the data source or model.
+        detail: File, licence, method: whatever a reader needs to find it again.
+        is_embedded: True for the typical profile shipped in the package: an illustration, not an observation.
+    """
+
+    provider: str
+    detail: str = ""
+    is_embedded: bool = False
+
+    def __str__(self) -> str:
+        mark = "embedded " if self.is_embedded and not self.provider.startswith("embedded") else ""
+        return f"{mark}{self.provider}{f' ({self.detail})' if self.detail else ''}"
+
+
+def frozen_array(values: Sequence[float] | FloatArray) -> FloatArray:
+    """A read-only float64 copy."""
+    array = np.array(values, dtype=np.float64)
+    array.setflags(write=False)
+    return array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class IntensitySeries:
+    """Piecewise constant intensity of one zone on a regular grid of half-open intervals `[start_at, end_at)`.
+
+    Attributes:
+        zone: Grid zone.
+        kind: What is counted.
+        start_at: Start of the first interval, aware UTC.
+        step_s: Length of every interval, seconds.
+        values_gco2_per_kwh: One value an interval, finite and not negative; read-only.
+        provenance: Where the values came from.
+    """
+
+    zone: str
+    kind: IntensityKind
+    start_at: datetime
+    step_s: float
+    values_gco2_per_kwh: FloatArray = field(repr=False)
+    provenance: Provenance
+
+    def __post_init__(self) -> None:
+        require_utc(self.start_at, "start_at")
+        if not self.step_s > 0:
+            raise ValueError(f"step_s must be above 0, got {self.step_s}")
+        values = frozen_array(self.values_gco2_per_kwh)
+        if values.ndim != 1 or not len(values):
+            raise ValueError("values_gco2_per_kwh must be one-dimensional and not empty")
+        if not np.isfinite(values).all() or (values < 0).any():
+            raise ValueError(f"zone {self.zone}: an intensity is NaN, infinite or negative")
+        object.__setattr__(self, "values_gco2_per_kwh", values)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, IntensitySeries):
+            return NotImplemented
+        return self._key() == other._key() and np.array_equal(self.values_gco2_per_kwh, other.values_gco2_per_kwh)
+
+    def __hash__(self) -> int:
+        return hash((*self._key(), self.values_gco2_per_kwh.tobytes()))
+
+    def _key(self) -> tuple[object, ...]:
+        return (self.zone, self.kind, self.start_at, self.step_s, self.provenance)
+
+    def __len__(self) -> int:
+        return len(self.values_gco2_per_kwh)
+
+    @property
+    def end_at(self) -> datetime:
+        """End of the last interval; itself outside the series."""
+        return self.start_at + timedelta(seconds=self.step_s * len(self))
+
+    def _position(self, instant: datetime) -> float:
+        return (require_utc(instant) - self.start_at).total_seconds() / self.step_s
+
+    def _outside(self, start_at: datetime, end_at: datetime) -> OutsideDataError:
+        return OutsideDataError(
+            f"zone {self.zone}: [{start_at:%Y-%m-%dT%H:%MZ}, {end_at:%Y-%m-%dT%H:%MZ}) is outside the data "
+            f"[{self.start_at:%Y-%m-%dT%H:%MZ}, {self.end_at:%Y-%m-%dT%H:%MZ})"
+        )
+
+    def at(self, instant: datetime) -> float:
+        """Intensity at an instant, gCO2e per kWh.
+
+        Raises:
+            OutsideDataError: The instant lies outside `[start_at, end_at)`.
+        """
+        position = math.floor(self._position(instant))
+        if not 0 <= position < len(self):
+            raise self._outside(instant, instant)
+        return float(self.values_gco2_per_kwh[position])
+
+    def pieces(self, start_at: datetime, end_at: datetime) -> Iterator[tuple[datetime, datetime, float]]:
+        """Split `[start_at, end_at)` at the grid: (start, end, gCO2e per kWh) in order of time.
+
+        Raises:
+            OutsideDataError: Part of the interval lies outside the series.
+        """
+        if start_at == end_at:
+            return
+        if start_at < self.start_at or end_at > self.end_at or end_at < start_at:
+            raise self._outside(start_at, end_at)
+        index, left = math.floor(self._position(start_at)), start_at
+        while left < end_at:
+            right = min(end_at, self.start_at + timedelta(seconds=self.step_s * (index + 1)))
+            yield left, right, float(self.values_gco2_per_kwh[index])
+            index, left = index + 1, right
+
+    def mean(self, start_at: datetime, end_at: datetime) -> float:
+        """Time-weighted mean over a non-empty `[start_at, end_at)`, gCO2e per kWh.
+
+        Raises:
+            OutsideDataError: Part of the interval lies outside the series, or it is empty.
+        """
+        return float(self.resample(start_at, (end_at - start_at).total_seconds(), 1)[0])
+
+    def resample(self, start_at: datetime, step_s: float, count: int) -> FloatArray:
+        """Time-weighted means over `count` consecutive intervals of `step_s` seconds, shape (count,).
+
+        Raises:
+            OutsideDataError: Part of the range lies outside the series, or the step is not above zero.
+        """
+        first = self._position(start_at)
+        edges = first + np.arange(count + 1) * (step_s / self.step_s)
+        if step_s <= 0 or first < 0 or edges[-1] > len(self) + 1e-9:
+            raise self._outside(start_at, start_at + timedelta(seconds=step_s * count))
+        edges = np.minimum(edges, len(self))
+        integral = np.concatenate([[0.0], np.cumsum(self.values_gco2_per_kwh)])
+        whole = np.minimum(edges.astype(int), len(self) - 1)
+        at_edges = integral[whole] + (edges - whole) * self.values_gco2_per_kwh[whole]
+        means: FloatArray = np.diff(at_edges) / (step_s / self.step_s)
+        return np.maximum(means, 0.0)
+
+    def window(self, start_at: datetime, end_at: datetime) -> IntensitySeries:
+        """The intervals that lie in `[start_at, end_at)`; both ends must be on the grid.
+
+        Raises:
+            OutsideDataError: The window is empty, off the grid or outside the series.
+        """
+        first, last = self._position(start_at), self._position(end_at)
+        if first != int(first) or last != int(last) or not 0 <= first < last <= len(self):
+            raise self._outside(start_at, end_at)
+        values = self.values_gco2_per_kwh[int(first) : int(last)]
+        return IntensitySeries(
+            zone=self.zone, kind=self.kind, start_at=start_at, step_s=self.step_s, values_gco2_per_kwh=values, provenance=self.provenance
+        )
+
+
+def require_one_kind(kinds: Sequence[IntensityKind]) -> IntensityKind:
+    """The kind that all have in common.
+
+    Raises:
+        UnitMismatchError: There are several kinds, or none.
+    """
+    distinct = set(kinds)
+    if len(distinct) != 1:
+        raise UnitMismatchError(f"intensities of one kind are needed, got {sorted(distinct) or 'none'}")
+    return distinct.pop()

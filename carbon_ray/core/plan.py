@@ -1,0 +1,72 @@
+"""Advice for one workload: where it should run in each future interval, what that is expected to cost, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanStep:
+    """One stretch of a plan.
+
+    Attributes:
+        start_at: Aware UTC.
+        end_at: Aware UTC; the stretch is half-open.
+        region: Where it runs; None while suspended.
+        workers: Worker count; 0 while suspended.
+    """
+
+    start_at: datetime
+    end_at: datetime
+    region: str | None
+    workers: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What a plan is expected to cost from now on.
+
+    Attributes:
+        objective_usd: Value of the objective, USD; the plan minimises it.
+        gco2: Emissions, g.
+        energy_kwh: Energy at the site, PUE included.
+        usd: Money for nodes and transfer.
+        finish_at: End of the work, aware UTC.
+        suspends: Number of pauses.
+        moves: Number of changes of region.
+    """
+
+    objective_usd: float
+    gco2: float
+    energy_kwh: float
+    usd: float
+    finish_at: datetime
+    suspends: int
+    moves: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A workload's plan; advice for now, replaced at the next tick.
+
+    Attributes:
+        workload_id: Whose.
+        created_at: When it was made, aware UTC.
+        steps: Stretches in order of time, without gaps, from `created_at` to the end of the work.
+        expected: Totals.
+        reason: One line for a person.
+        forecast_version: Snapshot it rests on.
+    """
+
+    workload_id: str
+    created_at: datetime
+    steps: tuple[PlanStep, ...]
+    expected: Expected
+    reason: str
+    forecast_version: int
+
+    @property
+    def now(self) -> PlanStep:
+        """What to do at once."""
+        return self.steps[0]

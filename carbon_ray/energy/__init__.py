@@ -1,0 +1,1 @@
+"""Asking the hardware what it draws."""

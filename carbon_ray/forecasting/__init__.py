@@ -1,0 +1,1 @@
+"""Models that turn history into a Forecast; no Ray, no I/O."""

@@ -1,0 +1,1 @@
+"""Asking the grid: files, the embedded profile, services."""

@@ -1,0 +1,1 @@
+"""Showing a finished or running workload: JSON and self-contained HTML."""

@@ -1,0 +1,1 @@
+"""Deciding: pure functions from state, snapshot, forecast and now to decisions."""
