@@ -45,14 +45,12 @@ def wall_now() -> datetime:
 
 @runtime_checkable
 class Clock(Protocol):
-    """Source of `now` for the parts that act.
-
-    Attributes:
-        speedup: Seconds of this clock per second of wall time.
-    """
+    """Source of `now` for the parts that act."""
 
     @property
-    def speedup(self) -> float: ...
+    def speedup(self) -> float:
+        """Seconds of this clock per second of wall time."""
+        ...
 
     def now(self) -> datetime:
         """The present instant, aware UTC; never goes back."""

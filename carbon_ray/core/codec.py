@@ -29,7 +29,7 @@ def to_jsonable(value: object) -> Any:
     Raises:
         TypeError: The value has a part with no JSON form.
     """
-    if value is None or isinstance(value, (bool, int, float, str)) and not isinstance(value, Enum):
+    if value is None or (isinstance(value, (bool, int, float, str)) and not isinstance(value, Enum)):
         return value
     if isinstance(value, Enum):
         return value.value
@@ -86,7 +86,7 @@ def from_jsonable(cls: type[T], data: Any) -> T:
     """
     if not isinstance(data, Mapping):
         raise TypeError(f"expected an object for {cls.__name__}, got {type(data).__name__}")
-    hints = _hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]  # classes hash; mypy cannot tell of a TypeVar
     names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]  # every caller passes a dataclass
     if unknown := set(data) - names:
         raise TypeError(f"{cls.__name__} has no field {sorted(unknown)}")
