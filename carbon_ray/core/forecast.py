@@ -45,6 +45,22 @@ class Forecast:
         if len({len(values) for values in quantiles.values()}) != 1:
             raise ValueError("all quantiles of a forecast must have the same length")
         object.__setattr__(self, "quantiles_gco2_per_kwh", quantiles)
+        for level in quantiles:
+            self.quantile(level)  # a series checks start, step and values
+
+    @classmethod
+    def certain(cls, series: IntensitySeries, issued_at: datetime) -> Forecast:
+        """A forecast that says exactly what the series holds: for what came true, not for what is to come."""
+        return cls(
+            zone=series.zone,
+            kind=series.kind,
+            issued_at=issued_at,
+            start_at=series.start_at,
+            step_s=series.step_s,
+            quantiles_gco2_per_kwh={MEDIAN: series.values_gco2_per_kwh},
+            forecaster="truth",
+            provenance=series.provenance,
+        )
 
     @property
     def median(self) -> IntensitySeries:

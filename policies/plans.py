@@ -1,0 +1,58 @@
+"""From a solution of the programme to a plan that people and actuators read; and the plan that needs no programme."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import groupby
+
+from carbon_ray.core.decision import Placement
+from carbon_ray.core.plan import Plan, PlanStep
+from carbon_ray.policies.costs import Costs
+from carbon_ray.policies.programme import IDLE, Solution
+
+
+def run_through(costs: Costs) -> Solution:
+    """Run without a pause: on where it runs, else started at once where that is cheapest now. Never misses a slot."""
+    initial, problem = costs.initial(), costs.problem()
+    where, waits = initial.region, initial.starting_slots
+    if not initial.is_running:
+        usable = problem.allowed[0]
+        where = min(range(len(usable)), key=lambda index: (not usable[index], problem.run[0, index], index))
+        waits = problem.startup_slots
+    length = min(waits + problem.quanta, len(problem.run))
+    working = tuple(slot >= waits for slot in range(length))
+    return Solution(cost=float("inf"), keep_cost=float("inf"), start_costs=(), path=(where,) * length, working=working)
+
+
+def target_of(costs: Costs, solution: Solution) -> Placement | None:
+    """What a solution means at once."""
+    first = solution.path[0]
+    return None if first == IDLE else Placement(region=costs.sites[first].region.name, workers=costs.workload.workers)
+
+
+def plan_of(costs: Costs, solution: Solution, reason: str, forecast_version: int) -> Plan:
+    """The plan that a solution stands for."""
+    return Plan(
+        workload_id=costs.workload.workload_id,
+        created_at=costs.now,
+        steps=_steps(costs, solution),
+        expected=costs.expected_of(solution.path, solution.working),
+        reason=reason,
+        forecast_version=forecast_version,
+    )
+
+
+def _steps(costs: Costs, solution: Solution) -> tuple[PlanStep, ...]:
+    steps, slot = [], 0
+    for where, stretch in groupby(solution.path):
+        count = len(list(stretch))
+        steps.append(
+            PlanStep(
+                start_at=costs.now + timedelta(seconds=slot * costs.slot_s),
+                end_at=costs.now + timedelta(seconds=(slot + count) * costs.slot_s),
+                region=None if where == IDLE else costs.sites[where].region.name,
+                workers=0 if where == IDLE else costs.workload.workers,
+            )
+        )
+        slot += count
+    return tuple(steps)

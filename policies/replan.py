@@ -1,0 +1,77 @@
+"""carbon_ray's own policy: solve the exact programme on the newest forecast at every tick and do its first step.
+
+A plan is advice for now. Two things stand between the optimum and the action: hysteresis (a running workload is left
+alone for a gain below the threshold) and the deadline (when no plan meets it any more, the work runs).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from carbon_ray.core.decision import Decision
+from carbon_ray.core.errors import DeadlinePassed, DeadlineTooShort
+from carbon_ray.core.plan import Plan
+from carbon_ray.core.workload import Progress, Workload
+from carbon_ray.policies import reasons
+from carbon_ray.policies.base import Surroundings, placement_of
+from carbon_ray.policies.costs import Costs
+from carbon_ray.policies.plans import plan_of, run_through, target_of
+from carbon_ray.policies.programme import solve
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replan:
+    """Exact re-planning with hysteresis.
+
+    Attributes:
+        slot_s: Length of a planning slot, seconds.
+        hysteresis_fraction: A running workload is stopped or moved only for a gain above this share of the cost of running on.
+        hysteresis_usd: ... and above this many USD.
+    """
+
+    slot_s: float = 900.0
+    hysteresis_fraction: float = 0.02
+    hysteresis_usd: float = 0.0
+
+    def decide(self, workload: Workload, progress: Progress, around: Surroundings, *, now: datetime) -> tuple[Plan, Decision]:
+        """The optimum of the newest forecast, and its first step. See `PlacementPolicy.decide`."""
+        costs = Costs.expected(
+            workload, progress, around.regions, around.snapshot, now=now, slot_s=self.slot_s, blocked_until=around.blocked_until
+        )
+        problem, initial = costs.problem(), costs.initial()
+        solution = solve(problem, initial)
+        gain_usd = solution.keep_cost - solution.cost
+        if initial.is_running and 0 < gain_usd <= max(self.hysteresis_usd, self.hysteresis_fraction * solution.keep_cost):
+            solution, gain_usd = solve(problem, initial, keep=True), 0.0
+        is_forced = not solution.path
+        if is_forced:
+            solution = run_through(costs)
+        target = target_of(costs, solution)
+        plan = plan_of(costs, solution, reasons.of(costs, solution, target, is_forced=is_forced), around.snapshot.version)
+        decision = Decision(
+            workload_id=workload.workload_id,
+            at=now,
+            current=placement_of(workload, progress),
+            target=target,
+            reason=plan.reason,
+            gain_usd=gain_usd,
+            is_forced=is_forced or solution.keep_cost == float("inf"),
+        )
+        return plan, decision
+
+    def require_feasible(self, workload: Workload, around: Surroundings, *, now: datetime) -> None:
+        """Check at submission that the work can end in time, by the same programme that will plan it.
+
+        Raises:
+            DeadlinePassed: The deadline is not after `now`.
+            DeadlineTooShort: Even run at once the work ends too late; says when it would.
+            UnknownRegionError, NoCapacityError, ForecastHorizonError: As `decide`.
+        """
+        if workload.deadline_at <= now:
+            raise DeadlinePassed(workload.deadline_at, now)
+        progress = Progress(remaining_h=workload.work_h, region=workload.home_region)
+        costs = Costs.expected(workload, progress, around.regions, around.snapshot, now=now, slot_s=self.slot_s)
+        if not solve(costs.problem(), costs.initial()).path:
+            slots = costs.quanta + costs.slots_of(workload.overheads.startup_s)
+            raise DeadlineTooShort(workload.deadline_at, now + timedelta(seconds=slots * self.slot_s + workload.safety_margin_s))
