@@ -6,6 +6,7 @@ cluster live through a day of grid data in minutes. `ManualClock` moves only whe
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,10 +16,13 @@ from typing import Protocol, runtime_checkable
 def require_utc(instant: datetime, name: str = "instant") -> datetime:
     """Return `instant` unchanged if it is aware and in UTC.
 
+    A zone that is only at times at offset zero (London in winter) is refused too: adding a span to such an instant counts
+    local time.
+
     Raises:
         ValueError: The instant is naive or in another time zone.
     """
-    if instant.tzinfo is None or instant.utcoffset() != timedelta(0):
+    if instant.tzinfo is None or instant.tzinfo.utcoffset(None) != timedelta(0):
         raise ValueError(f"{name} must be an aware UTC datetime, got {instant!r}")
     return instant
 
@@ -35,7 +39,10 @@ def parse_utc(text: str) -> datetime:
         raise ValueError(f"{text!r} is not an ISO 8601 instant such as 2022-05-02T16:00Z") from None
     if instant.tzinfo is None:
         raise ValueError(f"{text!r} has no UTC offset; write 2022-05-02T16:00Z")
-    return instant.astimezone(UTC)
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{text!r} lies outside the years 1 to 9999 in UTC") from None
 
 
 def wall_now() -> datetime:
@@ -90,8 +97,8 @@ class ReplayClock:
     def __post_init__(self) -> None:
         require_utc(self.start_at, "start_at")
         require_utc(self.origin_at, "origin_at")
-        if not self.speedup > 0:
-            raise ValueError(f"speedup must be above 0, got {self.speedup}")
+        if not 0 < self.speedup < math.inf:
+            raise ValueError(f"speedup must be above 0 and finite, got {self.speedup}")
 
     @classmethod
     def starting_now(cls, start_at: datetime, speedup: float) -> ReplayClock:

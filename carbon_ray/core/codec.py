@@ -40,7 +40,7 @@ def to_jsonable(value: object) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: to_jsonable(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {key if isinstance(key, str) else json.dumps(to_jsonable(key)): to_jsonable(item) for key, item in value.items()}
+        return {str(key) if isinstance(key, str) else json.dumps(to_jsonable(key)): to_jsonable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [to_jsonable(item) for item in value]
     raise TypeError(f"{type(value).__name__} has no JSON form")
@@ -58,21 +58,24 @@ def _read(target: Any, data: Any) -> Any:
             return None
         (member,) = [arg for arg in args if arg is not type(None)]
         return _read(member, data)
-    if origin is np.ndarray:
+    if origin is np.ndarray and isinstance(data, (list, tuple)):
         return np.array(data, dtype=np.float64)
-    if origin is tuple:
+    if origin is tuple and isinstance(data, (list, tuple)):
         return tuple(_read(args[0], item) for item in data)
-    if origin is not None and issubclass(origin, Mapping):
-        return {key if args[0] is str else _read(args[0], json.loads(key)): _read(args[1], item) for key, item in data.items()}
+    if origin in (Mapping, dict) and isinstance(data, Mapping):
+        is_text = isinstance(args[0], type) and issubclass(args[0], str)  # written as it is; every other key as JSON text
+        return {_read(args[0], key if is_text else json.loads(key)): _read(args[1], item) for key, item in data.items()}
     if dataclasses.is_dataclass(target) and isinstance(target, type):
         return from_jsonable(target, data)
     if target is datetime:
         return parse_utc(data)
     if isinstance(target, type) and issubclass(target, Enum):
         return target(data)
-    if target is float and isinstance(data, (int, float)):
+    if target is float and isinstance(data, (int, float)) and not isinstance(data, bool):
         return float(data)
-    if target is typing.Any or target is object or isinstance(data, target):
+    if target is typing.Any or target is object:
+        return data
+    if origin is None and isinstance(data, target) and (target is bool or not isinstance(data, bool)):
         return data
     raise TypeError(f"expected {target}, got {type(data).__name__}")
 

@@ -17,6 +17,7 @@
         ForecastHorizonError          asked beyond the forecast
       ForecastError
         StaleForecastError            .issued_at, .max_age_s
+      LedgerError                     the books contradict each other or are not complete; the message says where
       DecisionRefused                 a guard said no; news, not a failure
         CooldownActive, SnapshotOutdated, NodeBusy
       ClusterError
@@ -164,6 +165,10 @@ class StaleForecastError(ForecastError):
 
     def __str__(self) -> str:
         return f"the newest forecast was issued at {self.issued_at:%Y-%m-%dT%H:%MZ}, older than the {self.max_age_s:.0f} s allowed"
+
+
+class LedgerError(CarbonRayError):
+    """Records of the books contradict each other, or are not complete enough for what was asked."""
 
 
 class DecisionRefused(CarbonRayError):

@@ -50,8 +50,9 @@ class Segment:
         running_at: First step; None if it never came to one.
         stopped_at: Last step; None while it runs or if it never ran.
         end_at: Everything is released; None while it is open.
-        start_step: Steps that the restored checkpoint held.
+        start_step: Steps that the restored checkpoint held; None until its first step said so.
         end_step: Steps that its last durable checkpoint held.
+        reached_step: Steps finished when it ended, saved or not.
         outcome: None while it is open.
         reason: Why it was started.
     """
@@ -66,8 +67,9 @@ class Segment:
     running_at: datetime | None = None
     stopped_at: datetime | None = None
     end_at: datetime | None = None
-    start_step: int = 0
+    start_step: int | None = None
     end_step: int = 0
+    reached_step: int = 0
     outcome: Outcome | None = None
     reason: str = ""
 

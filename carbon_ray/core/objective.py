@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from carbon_ray.core.errors import ConfigError
+from carbon_ray.core.units import kg
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,7 @@ class Objective:
 
     def cost_usd(self, *, gco2: float, usd: float, delay_h: float = 0.0) -> float:
         """The objective in USD of emissions in g, money in USD and hours until done."""
-        return self.usd_per_kgco2 * gco2 / 1000 + self.usd_weight * usd + self.usd_per_h_delay * delay_h
+        return self.usd_per_kgco2 * kg(gco2) + self.usd_weight * usd + self.usd_per_h_delay * delay_h
 
 
 PRESETS: dict[str, Objective] = {

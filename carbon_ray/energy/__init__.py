@@ -1,1 +1,5 @@
 """Asking the hardware what it draws."""
+
+from carbon_ray.energy.model import EnergySource, ModelEnergySource
+
+__all__ = ["EnergySource", "ModelEnergySource"]

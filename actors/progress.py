@@ -1,0 +1,145 @@
+"""Where a workload stands, from its segments and its workers' reports: pure arithmetic, no state of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from carbon_ray.core.decision import Directive
+from carbon_ray.core.ledger import Segment
+from carbon_ray.core.units import hours
+from carbon_ray.core.workload import Progress, Workload
+
+_TRUSTED_STEPS = 10
+"""Steps after which the measured rate is believed instead of the owner's estimate."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """What rank 0 of a running segment reports.
+
+    Attributes:
+        workload_id: Whose.
+        segment_index: Of which segment.
+        epoch: Directive that the segment follows.
+        first_step: Step that its restored checkpoint held.
+        step: Steps finished in all.
+        checkpoint_step: Steps that its newest durable checkpoint holds.
+        first_at: When its first step was finished, cluster's clock; None before.
+        step_at: When its last step was finished; None before.
+    """
+
+    workload_id: str
+    segment_index: int
+    epoch: int
+    first_step: int = 0
+    step: int = 0
+    checkpoint_step: int = 0
+    first_at: datetime | None = None
+    step_at: datetime | None = None
+
+    def onto(self, segment: Segment) -> Segment:
+        """The open segment with what the beat adds to it."""
+        return replace(
+            segment,
+            start_step=segment.start_step if self.first_at is None else self.first_step,
+            running_at=segment.running_at or self.first_at,
+            end_step=max(segment.end_step, self.checkpoint_step),
+            reached_step=max(segment.reached_step, self.step),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """Measured speed.
+
+    Attributes:
+        steps: Steps that were timed.
+        hours: What they took.
+    """
+
+    steps: int = 0
+    hours: float = 0.0
+
+    def __add__(self, other: Rate) -> Rate:
+        return Rate(steps=self.steps + other.steps, hours=self.hours + other.hours)
+
+
+def rate_of(first_step: int, last_step: int, first_at: datetime | None, last_at: datetime | None) -> Rate:
+    """Speed between the first and the last finished step; the first step itself is not timed, start-up would blur it."""
+    if first_at is None or last_at is None or last_step - first_step < 2:
+        return Rate()
+    return Rate(steps=last_step - first_step - 1, hours=hours(last_at - first_at))
+
+
+def rate_of_segments(segments: Sequence[Segment]) -> Rate:
+    """Speed over closed segments."""
+    return sum(
+        (rate_of(segment.start_step or 0, segment.reached_step, segment.running_at, segment.stopped_at) for segment in segments), Rate()
+    )
+
+
+def remaining_h(workload: Workload, done_steps: int, rate: Rate, running_h: float) -> float:
+    """Running hours still to do.
+
+    Where the number of steps is known, by the measured speed as soon as there is one; else the owner's estimate less the
+    hours that were run, never below a hundredth of it, because only the workload itself knows that it is done.
+    """
+    if workload.total_steps is None:
+        return max(workload.work_h - running_h, workload.work_h * 0.01)
+    left = max(0, workload.total_steps - done_steps)
+    if rate.steps >= _TRUSTED_STEPS and rate.hours > 0:
+        return left * rate.hours / rate.steps
+    return workload.work_h * left / workload.total_steps
+
+
+def measured_startup_s(segments: Sequence[Segment]) -> float | None:
+    """Mean seconds from the start of a segment to its first step; None before the first."""
+    spans = [(segment.running_at - segment.start_at).total_seconds() for segment in segments if segment.running_at is not None]
+    return sum(spans) / len(spans) if spans else None
+
+
+def progress_of(
+    workload: Workload,
+    segments: Sequence[Segment],
+    directive: Directive,
+    directive_at: datetime | None,
+    beat: Beat | None,
+    *,
+    now: datetime,
+) -> Progress:
+    """The commanded state of a workload: it counts as running from the directive on, even while its nodes still start.
+
+    Args:
+        workload: Whose.
+        segments: Its segments in order.
+        directive: What it was told last.
+        directive_at: When; None if never.
+        beat: The newest report of the open segment, if any.
+        now: Cluster's clock.
+    """
+    done = max([segment.end_step for segment in segments], default=0)
+    rate = rate_of_segments(segments)
+    current = segments[-1] if segments else None
+    is_open = current is not None and current.end_at is None
+    is_running = directive.target is not None
+    starting_s = 0.0
+    if is_open and current is not None and beat is not None and beat.segment_index == current.index:
+        done = max(done, beat.step)
+        rate = rate + rate_of(beat.first_step, beat.step, beat.first_at, beat.step_at)
+    if is_running and not (is_open and current is not None and current.running_at is not None):
+        begun_at = current.start_at if is_open and current is not None else now
+        starting_s = max(0.0, workload.overheads.startup_s - (now - begun_at).total_seconds())
+    running_h = sum(
+        hours((segment.stopped_at or segment.end_at or now) - segment.running_at) for segment in segments if segment.running_at is not None
+    )
+    region = directive.target.region if directive.target else (current.region if current else workload.home_region)
+    return Progress(
+        remaining_h=remaining_h(workload, done, rate, running_h),
+        region=region,
+        is_running=is_running,
+        is_started=bool(segments),
+        since_at=directive_at,
+        starting_s=starting_s,
+    )

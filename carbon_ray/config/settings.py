@@ -1,0 +1,101 @@
+"""The configuration as people write it: the section `provider.carbon` of a cluster YAML, validated."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from carbon_ray.core.intensity import IntensityKind
+
+
+def _aware(instant: datetime) -> datetime:
+    if instant.tzinfo is None or instant.utcoffset() != timedelta(0):
+        raise ValueError("write an instant in UTC, such as 2022-05-02T16:00Z")
+    return instant
+
+
+UtcInstant = Annotated[datetime, AfterValidator(_aware)]
+
+
+class Section(BaseModel):
+    """Closed and frozen: a misspelt key is an error, not a silent default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class GridSettings(Section):
+    """Where intensity comes from."""
+
+    provider: str = Field(default="embedded", description="Name in the entry-point group carbon_ray.providers: embedded, trace, ...")
+    kind: IntensityKind = Field(default=IntensityKind.AVERAGE_LIFECYCLE, description="What is counted; never mixed with another kind")
+    seed: int = Field(default=0, ge=0, description="Seed of the embedded profile's deviation")
+    path: Path | None = Field(default=None, description="Trace file, CSV or Parquet (provider: trace)")
+
+    @model_validator(mode="after")
+    def _path_goes_with_trace(self) -> Self:
+        if (self.provider == "trace") != (self.path is not None):
+            raise ValueError("grid.provider 'trace' and grid.path go together: give both, or neither")
+        return self
+
+
+class ClockSettings(Section):
+    """Which time the cluster lives in."""
+
+    mode: Literal["system", "replay"] = Field(default="system", description="system: the world's; replay: another day at another speed")
+    start_at: UtcInstant | None = Field(default=None, description="Replayed instant of the first submission (mode: replay)")
+    speedup: float = Field(default=1.0, gt=0, description="Replayed seconds per second (mode: replay)")
+
+    @model_validator(mode="after")
+    def _replay_needs_a_start(self) -> Self:
+        if (self.mode == "replay") != (self.start_at is not None):
+            raise ValueError("clock.mode 'replay' and clock.start_at go together: give both, or neither")
+        return self
+
+
+class RegionSettings(Section):
+    """One region: its grid zone and its buildings."""
+
+    zone: str = Field(min_length=1, description="Grid zone, as in `carbon-ray forecast --zones`")
+    pue: float = Field(default=1.2, ge=1, description="Power usage effectiveness: site energy per IT energy")
+
+
+class NodeTypeSettings(Section):
+    """Price and power of one node type of `available_node_types`."""
+
+    usd_per_h: float = Field(default=0.0, ge=0, description="Price of a node per hour, USD")
+    tdp_w: float = Field(gt=0, description="Power of the whole node at full utilisation, W")
+    idle_fraction: float = Field(default=0.2, ge=0, le=1, description="Share of tdp_w drawn when idle")
+    power_source: str = Field(default="declared", description="Where the power figures come from; stored with every energy figure")
+
+
+class ControllerSettings(Section):
+    """How often and how boldly the controller acts."""
+
+    policy: str = Field(default="carbon_ray", description="Name in the entry-point group carbon_ray.policies")
+    tick_s: float = Field(default=1.0, gt=0, description="Wall seconds between rounds")
+    slot_s: float = Field(default=900.0, gt=0, description="Length of a planning slot, seconds of the cluster's clock")
+    min_stay_s: float = Field(default=1800.0, ge=0, description="Seconds between changes of one workload, unless its deadline forces one")
+    hysteresis_fraction: float = Field(
+        default=0.02, ge=0, lt=1, description="Gain below which a running workload is left alone, share of cost"
+    )
+    plan_valid_s: float = Field(default=30.0, gt=0, description="Wall seconds after which a capacity plan lapses and Ray is on its own")
+    launch_timeout_s: float = Field(default=180.0, gt=0, description="Wall seconds without a node after which a region counts as full")
+    block_s: float = Field(default=3600.0, gt=0, description="Seconds for which a full region is left out")
+    max_forecast_age_s: float = Field(default=6 * 3600.0, gt=0, description="Age beyond which a forecast is refused")
+
+
+class CarbonConfig(Section):
+    """Everything carbon_ray needs to know about a cluster."""
+
+    grid: GridSettings = Field(default_factory=GridSettings)
+    clock: ClockSettings = Field(default_factory=ClockSettings)
+    forecaster: str = Field(default="ewma", description="Model: ewma or persistence")
+    history_days: int = Field(default=21, ge=2, le=800, description="Days of history that the forecaster sees")
+    horizon_h: float = Field(default=192.0, ge=1, description="Hours forecast ahead, at least; longer deadlines extend it")
+    regions: dict[str, RegionSettings] = Field(min_length=1, description="By name, as in the label ray.io/availability-region")
+    node_types: dict[str, NodeTypeSettings] = Field(min_length=1, description="By name, as in available_node_types")
+    controller: ControllerSettings = Field(default_factory=ControllerSettings)
+    state_dir: Path | None = Field(default=None, description="Ledger and forecast state; default: ~/.carbon_ray/<cluster> on the head")

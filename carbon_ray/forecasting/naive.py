@@ -1,0 +1,168 @@
+"""Forecasts from the same time of day on days past: the reference that any model must beat, and the fallback when none is there.
+
+Both models are a weighted mean over past days. Their quantiles come from their own errors: the forecast that would have
+been made on each of the last days, as far ahead as now, is held against what came true.
+
+Too little history is met in this order: fewer days than asked for are weighted among themselves; too few past errors for
+a time of day are pooled over all times of day; no past error leaves the spread of the history about its mean; less than a
+day of history gives its mean throughout, with the quantiles of what there is; none at all is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carbon_ray.core.errors import ConfigError, ForecastError
+from carbon_ray.core.forecast import MEDIAN, Forecast
+from carbon_ray.core.intensity import FloatArray, IntensitySeries
+from carbon_ray.forecasting.base import QUANTILES, Window
+
+DAY_S = 86400.0
+ERROR_DAYS = 28
+"""Past days whose errors make the quantiles: enough that a week of one kind of weather does not decide them."""
+MIN_ERRORS = 7
+"""With fewer errors than this at a time of day, the errors of all times of day are pooled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Persistence:
+    """The same time of day on the last known day."""
+
+    name: ClassVar[str] = "persistence"
+
+    def forecast(self, history: Mapping[str, IntensitySeries], *, now: datetime, horizon_s: float) -> dict[str, Forecast]:
+        """Forecast every zone; see `Forecaster.forecast`.
+
+        Raises:
+            ForecastError: A zone has no interval that ended by `now`.
+        """
+        return {zone: _same_time(series, np.ones(1), self.name, now, horizon_s) for zone, series in history.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ewma:
+    """The same time of day on the last days, the weight of a day `decay` times that of the day after it.
+
+    Attributes:
+        decay: Above 0, at most 1; 1 weights all days alike.
+        days: Days that count, at least 1.
+
+    Raises:
+        ConfigError: A parameter is outside its range.
+    """
+
+    decay: float = 0.7
+    days: int = 14
+
+    name: ClassVar[str] = "ewma"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.decay <= 1 or self.days < 1:
+            raise ConfigError(f"ewma needs decay within (0, 1] and days of at least 1, got {self.decay} and {self.days}")
+
+    def forecast(self, history: Mapping[str, IntensitySeries], *, now: datetime, horizon_s: float) -> dict[str, Forecast]:
+        """Forecast every zone; see `Forecaster.forecast`.
+
+        Raises:
+            ForecastError: A zone has no interval that ended by `now`.
+        """
+        weights = np.power(self.decay, np.arange(self.days, dtype=np.float64))
+        return {zone: _same_time(series, weights, self.name, now, horizon_s) for zone, series in history.items()}
+
+
+def _same_time(series: IntensitySeries, weights: FloatArray, name: str, now: datetime, horizon_s: float) -> Forecast:
+    """Forecast of one zone as the mean over past days with `weights`, newest day first."""
+    window = Window.of(series, now=now, horizon_s=horizon_s)
+    past = series.values_gco2_per_kwh[: window.past]
+    if not len(past):
+        raise ForecastError(
+            f"zone {series.zone}: no interval ended by {now:%Y-%m-%dT%H:%MZ}, so nothing can be forecast; "
+            "give history from before that instant, best of a month"
+        )
+    if len(past) * series.step_s < DAY_S:
+        quantiles = {level: np.full(window.count, np.quantile(past, level)) for level in QUANTILES}
+        median = np.full(window.count, past.mean())
+    else:
+        by_day, days_ahead = _by_day(past, series.step_s, window, len(weights))
+        means = _weighted(by_day, weights)
+        median = means[0]
+        errors = _errors(by_day, means, days_ahead)
+        if not np.isfinite(errors).any():
+            errors = np.tile((past - past.mean())[:, np.newaxis], window.count)
+        quantiles = {level: median + _quantile(errors, level) for level in QUANTILES}
+    quantiles[MEDIAN] = median
+    return Forecast(
+        zone=series.zone,
+        kind=series.kind,
+        issued_at=now,
+        start_at=window.start_at,
+        step_s=series.step_s,
+        quantiles_gco2_per_kwh={level: _beside(median, level, values) for level, values in quantiles.items()},
+        forecaster=name,
+        provenance=series.provenance,
+    )
+
+
+def _beside(median: FloatArray, level: float, values: FloatArray) -> FloatArray:
+    """Low levels at most the median, high ones at least that, none below zero."""
+    return np.maximum(np.minimum(values, median) if level < MEDIAN else np.maximum(values, median), 0.0)
+
+
+def _by_day(past: FloatArray, step_s: float, window: Window, days: int) -> tuple[FloatArray, NDArray[np.intp]]:
+    """Past values at the time of day of every interval to be forecast.
+
+    Returns:
+        Values of shape (days back, count), the newest day first, NaN before the history begins; and for each interval the
+        number of days between it and the newest of its values, at least 1.
+    """
+    middle_s = (window.first + np.arange(window.count) + 0.5) * step_s  # from the start of the series
+    days_ahead = (np.floor((middle_s - len(past) * step_s) / DAY_S) + 1).astype(np.intp)
+    rows = days + ERROR_DAYS + int(days_ahead.max()) - 1
+    back_s = (days_ahead + np.arange(rows)[:, np.newaxis]) * DAY_S
+    # The interval that holds the same instant of the day. Steps that do not divide a day have none that fits exactly.
+    index = np.floor((middle_s - back_s) / step_s).astype(np.intp)
+    return np.where(index >= 0, past[np.clip(index, 0, len(past) - 1)], np.nan), days_ahead
+
+
+def _weighted(by_day: FloatArray, weights: FloatArray) -> FloatArray:
+    """Row k: the weighted mean of the rows k, k + 1, ... that hold values; NaN where none does."""
+    rows = len(by_day) - len(weights) + 1
+    is_known = np.isfinite(by_day)
+    known = np.where(is_known, by_day, 0.0)
+    total, weight = np.zeros((rows, by_day.shape[1])), np.zeros((rows, by_day.shape[1]))
+    for age, one in enumerate(weights):
+        total += one * known[age : age + rows]
+        weight += one * is_known[age : age + rows]
+    means = np.full_like(total, np.nan)
+    np.divide(total, weight, out=means, where=weight > 0)
+    return means
+
+
+def _errors(by_day: FloatArray, means: FloatArray, days_ahead: NDArray[np.intp]) -> FloatArray:
+    """What came true on each of the last days less what would have been forecast for it as far ahead; NaN where not known."""
+    ages = np.arange(ERROR_DAYS)[:, np.newaxis]
+    errors: FloatArray = by_day[:ERROR_DAYS] - means[ages + days_ahead, np.arange(by_day.shape[1])]
+    return errors
+
+
+def _quantile(errors: FloatArray, level: float) -> FloatArray:
+    """Quantile of the known errors of each column, or of all columns together where one has too few.
+
+    Of n errors in order the i-th is taken as the quantile i / (n + 1), so that the next one lies below it with just that
+    probability: method 6 of Hyndman and Fan, doi:10.1080/00031305.1996.10473566.
+    """
+    known = np.isfinite(errors).sum(axis=0)
+    out = np.full(errors.shape[1], np.nanquantile(errors, level, method="weibull"))
+    has_enough = known >= MIN_ERRORS
+    ordered, last = np.sort(errors[:, has_enough], axis=0), known[has_enough] - 1  # NaN is sorted to the end
+    position = np.clip((last + 2) * level - 1, 0, last)
+    below = np.floor(position).astype(np.intp)
+    columns, share = np.arange(ordered.shape[1]), position - below
+    out[has_enough] = (1 - share) * ordered[below, columns] + share * ordered[np.minimum(below + 1, last), columns]
+    return out
