@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 _LOOK_S = 0.5
 """Wall seconds between looks at the clock."""
 
+_RETRY_S = 10.0
+"""Wall seconds between attempts while the provider fails: often enough for a user who waits, seldom enough for the provider."""
+
 
 class ForecastActor:
     """Serves one cluster's forecasts. Started by `carbon_ray.actors.handles`, and by Ray again after a death."""
@@ -49,7 +52,7 @@ class ForecastActor:
                     self._service.step()
             except Exception:  # the loop must outlive any surprise; what is served stays
                 log.exception("forecast refresh failed")
-            pause.wait(_LOOK_S)
+            pause.wait(_RETRY_S if self._service.problem else _LOOK_S)
 
     def newer_than(self, version: int) -> ForecastSnapshot | None:
         """The newest snapshot, or None where the reader has it already.
@@ -57,7 +60,7 @@ class ForecastActor:
         Raises:
             ForecastError: There is none yet.
         """
-        if version and self._service.version <= version:
+        if version and self._service.version == version:  # a service that has lost its state counts from 1 again
             return None
         if self._service.version == 0:
             with self._lock:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -108,14 +108,20 @@ class ForecastService:
         Raises:
             ForecastError: There is no forecast that reaches so far.
         """
-        if self._state.until_at is None or until_at > self._state.until_at:
-            self._state = ForecastState(snapshot=self._state.snapshot, history=self._state.history, until_at=until_at)
-        if self.version == 0 or any(forecast.end_at < until_at for forecast in self._state.snapshot.forecasts.values()):
+        before = self._state.until_at
+        if before is None or until_at > before:
+            self._state = replace(self._state, until_at=until_at)
+        if self._short_of(until_at):
             self.refresh()
-        snapshot = self.snapshot()
-        if short := [zone for zone, forecast in snapshot.forecasts.items() if forecast.end_at < until_at]:
+        if short := self._short_of(until_at):
+            self._state = replace(self._state, until_at=before)  # what cannot be had is not asked for again and again
             raise ForecastError(f"no forecast of {', '.join(short)} reaches {until_at:%Y-%m-%dT%H:%MZ}: {self.problem or 'refresh failed'}")
-        return snapshot
+        return self.snapshot()
+
+    def _short_of(self, until_at: datetime) -> list[str]:
+        """Zones whose forecast does not reach `until_at`, or that have none."""
+        forecasts = self._state.snapshot.forecasts
+        return [zone for zone in self._zones if zone not in forecasts or forecasts[zone].end_at < until_at]
 
     def step(self) -> bool:
         """Refresh if a new interval has ended since the last one; True if a new snapshot was published."""
@@ -142,7 +148,10 @@ class ForecastService:
         snapshot = ForecastSnapshot(version=self.version + 1, issued_at=now, forecasts=forecasts)
         self._state = ForecastState(snapshot=snapshot, history=history, until_at=self._state.until_at)
         self.problem = ""
-        self._save()
+        try:
+            self._save()
+        except OSError as error:
+            log.warning("forecast state %s cannot be written (%s); a restart will begin without it", self._path, error)
         return True
 
     def _fetch(self, now: datetime) -> dict[str, IntensitySeries]:

@@ -57,6 +57,11 @@ class Pricing:
         key = (segment.workload_id, segment.index)
         if segment.end_at is None or key in self._priced:
             return
+        if segment.region not in self._regions:
+            raise ConfigError(
+                f"the configuration has no region {segment.region!r}, where segment {segment.index} of {segment.workload_id} ran; "
+                "put it back to price that segment"
+            )
         region, node_type = self._regions[segment.region], self._node_type(segment)
         emissions: tuple[Emission, ...] = ()
         if segment.end_at > segment.start_at:

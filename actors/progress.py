@@ -123,23 +123,26 @@ def progress_of(
     rate = rate_of_segments(segments)
     current = segments[-1] if segments else None
     is_open = current is not None and current.end_at is None
-    is_running = directive.target is not None
-    starting_s = 0.0
+    target, starting_s = directive.target, 0.0
     if is_open and current is not None and beat is not None and beat.segment_index == current.index:
         done = max(done, beat.step)
         rate = rate + rate_of(beat.first_step, beat.step, beat.first_at, beat.step_at)
-    if is_running and not (is_open and current is not None and current.running_at is not None):
-        begun_at = current.start_at if is_open and current is not None else now
-        starting_s = max(0.0, workload.overheads.startup_s - (now - begun_at).total_seconds())
+    if target is not None:
+        # While a move is under way, the open segment is still that of the region it leaves.
+        serving = current if is_open and current is not None and current.region == target.region else None
+        if serving is None or serving.running_at is None:
+            begun_at = serving.start_at if serving is not None else now
+            starting_s = max(0.0, workload.overheads.startup_s - (now - begun_at).total_seconds())
     running_h = sum(
         hours((segment.stopped_at or segment.end_at or now) - segment.running_at) for segment in segments if segment.running_at is not None
     )
-    region = directive.target.region if directive.target else (current.region if current else workload.home_region)
+    ran = [segment.region for segment in segments if segment.running_at is not None]  # only these can have left a checkpoint
+    region = target.region if target else (ran[-1] if ran else workload.home_region)
     return Progress(
         remaining_h=remaining_h(workload, done, rate, running_h),
         region=region,
-        is_running=is_running,
-        is_started=bool(segments),
+        is_running=target is not None,
+        is_started=bool(ran),
         since_at=directive_at,
         starting_s=starting_s,
     )

@@ -9,7 +9,6 @@ from carbon_ray.actors.ports import ClusterPort
 from carbon_ray.books.ledger import Ledger
 from carbon_ray.books.records import NodeEvent, NodeEventKind
 from carbon_ray.cluster.nodes import NodeState
-from carbon_ray.core.capacity import CapacityPlan
 from carbon_ray.policies.capacity import ObservedNode
 
 HEAD_REGION = "control"
@@ -34,7 +33,6 @@ class Roster:
                 self._present.pop(event.node_id, None)
         self._idle_since_at: dict[str, datetime] = {}
         self.workers: tuple[ObservedNode, ...] = ()
-        self._noted: dict[tuple[str, str], str] = {}
 
     @property
     def idle_since_at(self) -> Mapping[str, datetime]:
@@ -67,10 +65,3 @@ class Roster:
         )
         self._ledger.put_node_event(recorded)
         return recorded
-
-    def note(self, plan: CapacityPlan) -> None:
-        """Record a published plan if it says anything new."""
-        said = {(name, "min"): f"{one.min_nodes}-{one.max_nodes}/{one.drain}/{one.reason}" for name, one in plan.types.items()}
-        if said != self._noted:
-            self._ledger.put_plan(plan)
-            self._noted = said

@@ -7,33 +7,64 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from carbon_ray.actors.progress import Beat, measured_startup_s, progress_of
-from carbon_ray.core.decision import Decision, Directive
+from carbon_ray.books.ledger import Ledger
+from carbon_ray.books.records import WorkloadRecord
+from carbon_ray.core.decision import Directive
 from carbon_ray.core.ledger import Segment
 from carbon_ray.core.plan import Plan
 from carbon_ray.core.workload import Progress, Workload
 
+ORPHANED = "its driver is gone; submit it again under the same name to go on"
+"""Detail of a suspended workload that nobody runs; by it the ledger remembers the fact over a restart of the controller."""
 
-@dataclass(slots=True)
+
+@dataclass(slots=True, kw_only=True)
 class WorkloadState:
     """A live workload.
 
     Attributes:
         submitted: As its owner submitted it.
         directive: What it was told last.
-        directive_at: When; None before the first.
+        heard_at: When its driver or a worker was last heard, cluster's clock.
+        heard_wall_at: The same in wall time.
+        told_at: Wall instant of the directive, or since which its nodes were last seen.
+        directive_at: When it was told, cluster's clock; None before the first directive.
+        is_orphan: Nobody runs it: it is left alone until somebody is heard.
         beat: Newest report of its workers.
         plan: Newest plan.
-        decision: Newest decision.
-        told_at: Wall instant of the directive, or since which its nodes were last seen.
     """
 
     submitted: Workload
     directive: Directive
+    heard_at: datetime
+    heard_wall_at: datetime
+    told_at: datetime
     directive_at: datetime | None = None
+    is_orphan: bool = False
     beat: Beat | None = None
     plan: Plan | None = None
-    decision: Decision | None = None
-    told_at: datetime | None = None
+
+    @classmethod
+    def recall(cls, record: WorkloadRecord, ledger: Ledger, *, now: datetime, wall_at: datetime) -> WorkloadState:
+        """The state as the ledger knows it; whoever runs it counts as just heard, and its nodes as just asked for."""
+        workload_id = record.workload.workload_id
+        directive = ledger.directive(workload_id)
+        decisions = ledger.decisions(workload_id) if directive is not None and not record.status.is_terminal else ()
+        return cls(
+            submitted=record.workload,
+            directive=directive or Directive(workload_id=workload_id, epoch=0, target=None, reason="submitted"),
+            heard_at=now,
+            heard_wall_at=wall_at,
+            told_at=wall_at,
+            # Every directive comes of a decision at the same instant. Being let go is no change to be waited out.
+            directive_at=decisions[-1].at if decisions and decisions[-1].reason != ORPHANED else None,
+            is_orphan=record.detail == ORPHANED and not record.status.is_terminal,
+        )
+
+    @property
+    def workload_id(self) -> str:
+        """Whose."""
+        return self.submitted.workload_id
 
     def workload(self, segments: Sequence[Segment]) -> Workload:
         """The workload with its start-up time as measured so far."""

@@ -59,18 +59,19 @@ class CapacityPolicy:
             intensity_gco2_per_kwh: Present intensity by region; cleaner regions get the higher priority.
             nodes: Worker nodes alive now.
             idle_since_at: Node id -> wall instant since which it was seen idle without a break.
-            blocked: Region -> why it cannot give nodes for a while; its types do not grow.
+            blocked: Region -> why it cannot give nodes for a while; its types do not grow beyond what is wanted.
             version: Of the new plan.
             wall_at: Now, in wall time.
         """
         by_type = {node_type.name: (region, node_type) for region in regions.values() for node_type in region.node_types}
         ranking = sorted(regions, key=lambda name: (-intensity_gco2_per_kwh.get(name, float("inf")), name))
-        drained = next(iter(self._drains(wanted, nodes, idle_since_at, wall_at)), None)
+        ours = [node for node in nodes if node.node_type in by_type]
+        drained = next(iter(self._drains(wanted, ours, idle_since_at, wall_at)), None)
         types = {}
         for name, (region, node_type) in by_type.items():
             count = sum(node.node_type == name for node in nodes)
             need, why = wanted.get(name, (0, ""))
-            ceiling = max(count, need) if region.name in blocked else node_type.max_nodes
+            ceiling = min(max(count, need), node_type.max_nodes) if region.name in blocked else node_type.max_nodes
             drain = (drained.node_id,) if drained is not None and drained.node_type == name else ()
             types[name] = TypePlan(
                 min_nodes=min(need, ceiling),

@@ -220,11 +220,15 @@ class Costs:
         is_running = self.progress.is_running and region is not None
         index = region or 0
         pause = self.workload.overheads.checkpoint_h * self.usd(gco2=self.intensity_gco2_per_kwh[0] * self.running_kw, usd=0.0)[index]
+        weights = self.starting_weights_h(self.progress.starting_s if is_running else 0.0)
+        held = self.intensity_gco2_per_kwh[: len(weights), index]  # a start-up that outlasts the slots is never kept
+        starting = self.usd(gco2=held * self.sites[index].idle_kw, usd=self.sites[index].usd_per_h) * weights[: len(held)]
         return Initial(
             region=index,
             is_running=is_running,
             is_started=self.progress.is_started,
-            starting_slots=self.slots_of(self.progress.starting_s) if is_running else 0,
+            starting_slots=len(weights),
+            starting=float(starting.sum()),
             pause=float(pause),
         )
 
@@ -235,6 +239,7 @@ class Costs:
         suspends = moves = 0
         initial = self.initial()
         at, is_running, is_started = initial.region, initial.is_running, initial.is_started
+        home = self.index_of(self.workload.home_region)
         starting = self.starting_weights_h(self.progress.starting_s if is_running else 0.0)
         since = 0
         egress_usd = 0.0
@@ -256,13 +261,14 @@ class Costs:
                 continue
             site = self.sites[where]
             if not is_running:
-                away = where != at
+                away = where != (at if is_started else home)
                 moves += away
                 spend(overheads.restore_h * is_started + overheads.migrate_h * away, site.running_kw, slot, where)
                 egress_usd += overheads.egress_usd * away
                 starting, since = self.starting_weights_h(overheads.startup_s), slot
                 at, is_running, is_started = where, True, True
             if working[slot]:
+                is_started = True
                 spend(self.slot_h - (unused_h if slot == last else 0.0), site.running_kw, slot, where, site.usd_per_h)
             else:
                 spend(float(starting[slot - since]), site.idle_kw, slot, where, site.usd_per_h)

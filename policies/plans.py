@@ -12,11 +12,10 @@ from carbon_ray.policies.programme import IDLE, Solution
 
 
 def run_through(costs: Costs) -> Solution:
-    """Run without a pause: on where it runs, else started at once where that is cheapest now. Never misses a slot."""
+    """Run without a pause: on where it runs and can, else started at once where that is cheapest now. Never misses a slot."""
     initial, problem = costs.initial(), costs.problem()
-    where, waits = initial.region, initial.starting_slots
-    if not initial.is_running:
-        usable = problem.allowed[0]
+    usable, where, waits = problem.allowed[0], initial.region, initial.starting_slots
+    if not initial.is_running or (not usable[where] and usable.any()):
         where = min(range(len(usable)), key=lambda index: (not usable[index], problem.run[0, index], index))
         waits = problem.startup_slots
     length = min(waits + problem.quanta, len(problem.run))

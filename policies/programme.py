@@ -16,6 +16,9 @@ from carbon_ray.core.intensity import FloatArray
 IDLE = -1
 """Region index of a slot in which nothing is held."""
 
+_TIE = 1e-9
+"""Relative difference below which two plans cost the same; sums in another order differ by less."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Problem:
@@ -51,6 +54,7 @@ class Initial:
         is_running: It ran, or was starting, until now.
         is_started: It has run before: the next start is a resume.
         starting_slots: Slots without progress that the running segment still needs.
+        starting: Cost of holding its nodes through those slots.
         pause: Cost of the checkpoint if it stops at once.
     """
 
@@ -58,6 +62,7 @@ class Initial:
     is_running: bool = False
     is_started: bool = False
     starting_slots: int = 0
+    starting: float = 0.0
     pause: float = 0.0
 
 
@@ -87,6 +92,7 @@ class _Values:
         slots, regions = problem.run.shape
         shape = (slots + 1, problem.quanta + 1, regions)
         self.problem = problem
+        self._same_region = np.where(np.eye(regions, dtype=np.bool_), np.inf, 0.0)
         self.run = np.full(shape, np.inf)  # run one quantum in this slot
         self.ran = np.full(shape, np.inf)  # free to choose, having run in the slot before
         self.idle = np.full(shape, np.inf)  # free to choose, suspended, checkpoint in the region
@@ -101,10 +107,13 @@ class _Values:
         self.run[slot, left] = np.where(problem.allowed[slot], run, np.inf)
         resumed = self._after_start(slot)[left]
         wait = problem.waiting + self.idle[slot + 1, left]
-        self.idle[slot, left] = np.minimum(wait, (resumed[:, None, :] + problem.start[slot][None]).min(axis=2))
+        restarts = resumed[:, None, :] + problem.start[slot][None]  # (quanta left, from, to)
+        self.idle[slot, left] = np.minimum(wait, restarts.min(axis=2))
         first = (resumed + problem.first_start[slot]).min(axis=1)
         self.fresh[slot, left] = np.minimum(problem.waiting + self.fresh[slot + 1, left], first)
-        stopped = self.idle[slot, left] + (problem.pause[slot - 1] if slot else 0.0)
+        # Who stops and starts again in the same region at once was never told to stop: that is no plan that can be followed.
+        elsewhere = (restarts + self._same_region).min(axis=2)
+        stopped = np.minimum(wait, elsewhere) + (problem.pause[slot - 1] if slot else 0.0)
         self.ran[slot, left] = np.minimum(self.run[slot, left], stopped)
 
     def _after_start(self, slot: int) -> FloatArray:
@@ -119,7 +128,7 @@ class _Values:
 
 
 def solve(problem: Problem, initial: Initial, *, keep: bool = False) -> Solution:
-    """The exact optimum from `initial`; ties go to keeping things as they are, then to the earliest slot, then the lowest region.
+    """The exact optimum from `initial`; ties go to running on, then to the earliest start, then the lowest region.
 
     Args:
         problem: Costs.
@@ -133,7 +142,8 @@ def solve(problem: Problem, initial: Initial, *, keep: bool = False) -> Solution
     idle = problem.waiting + (values.idle[1, quanta, region] if initial.is_started else values.fresh[1, quanta])
     if initial.is_running:
         first_work = initial.starting_slots
-        keep_cost = values.run[first_work, quanta, region] + first_work * problem.waiting if first_work < slots else np.inf
+        usable = first_work < slots and problem.allowed[: first_work + 1, region].all()
+        keep_cost = values.run[first_work, quanta, region] + initial.starting + first_work * problem.waiting if usable else np.inf
         starts = starts + initial.pause
         starts[region] = np.inf  # it runs there already
         cost = min(keep_cost, initial.pause + idle, starts.min())
@@ -141,7 +151,7 @@ def solve(problem: Problem, initial: Initial, *, keep: bool = False) -> Solution
         keep_cost = idle
         cost = min(keep_cost, starts.min())
     if keep and np.isfinite(keep_cost):
-        cost = keep_cost
+        cost, starts = keep_cost, np.full_like(starts, np.inf)
     path, working = _walk(values, initial, cost, keep_cost, starts) if np.isfinite(cost) else ((), ())
     return Solution(cost=float(cost), keep_cost=float(keep_cost), start_costs=tuple(map(float, starts)), path=path, working=working)
 
@@ -164,9 +174,7 @@ def _walk(values: _Values, initial: Initial, cost: float, keep: float, starts: F
     if is_running and keep <= cost:
         hold(region, initial.starting_slots, makes_progress=False)
         must_work = True
-    elif keep <= cost:
-        hold(IDLE, 1, makes_progress=False)
-    elif starts.min() <= cost:
+    elif starts.min() <= cost + _TIE * abs(cost):
         start(int(np.argmin(starts)))
     else:
         is_running = False
@@ -177,11 +185,13 @@ def _walk(values: _Values, initial: Initial, cost: float, keep: float, starts: F
             hold(region, 1, makes_progress=True)
             left, must_work = left - 1, False
             continue
-        is_running = False
+        stops, is_running = is_running, False
         opening = problem.start[slot, region] if is_started else problem.first_start[slot]
         opened = values._after_start(slot)[left] + opening
+        if stops:
+            opened[region] = np.inf
         wait = problem.waiting + (values.idle[slot + 1, left, region] if is_started else values.fresh[slot + 1, left])
-        if opened.min() <= wait:
+        if opened.min() <= wait + _TIE * abs(wait):
             start(int(np.argmin(opened)))
         else:
             hold(IDLE, 1, makes_progress=False)

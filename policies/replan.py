@@ -6,18 +6,22 @@ alone for a gain below the threshold) and the deadline (when no plan meets it an
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from carbon_ray.core.decision import Decision
 from carbon_ray.core.errors import DeadlinePassed, DeadlineTooShort
 from carbon_ray.core.plan import Plan
+from carbon_ray.core.units import S_PER_H
 from carbon_ray.core.workload import Progress, Workload
 from carbon_ray.policies import reasons
 from carbon_ray.policies.base import Surroundings, placement_of
 from carbon_ray.policies.costs import Costs
 from carbon_ray.policies.plans import plan_of, run_through, target_of
 from carbon_ray.policies.programme import solve
+
+_ROUNDING_S = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +30,8 @@ class Replan:
 
     Attributes:
         slot_s: Length of a planning slot, seconds.
-        hysteresis_fraction: A running workload is stopped or moved only for a gain above this share of the cost of running on.
+        hysteresis_fraction: A running workload is stopped or moved only for a gain above this share of what running on for one
+            slot costs.
         hysteresis_usd: ... and above this many USD.
     """
 
@@ -41,10 +46,13 @@ class Replan:
         )
         problem, initial = costs.problem(), costs.initial()
         solution = solve(problem, initial)
-        gain_usd = solution.keep_cost - solution.cost
-        if initial.is_running and 0 < gain_usd <= max(self.hysteresis_usd, self.hysteresis_fraction * solution.keep_cost):
-            solution, gain_usd = solve(problem, initial, keep=True), 0.0
         is_forced = not solution.path
+        can_keep = math.isfinite(solution.keep_cost)
+        gain_usd = 0.0 if is_forced else solution.keep_cost - solution.cost
+        # The gain is that of acting now and not a slot later, so it is held against what a slot costs, not the whole work.
+        threshold_usd = max(self.hysteresis_usd, self.hysteresis_fraction * float(problem.run[0, initial.region]))
+        if initial.is_running and can_keep and 0 < gain_usd <= threshold_usd:
+            solution, gain_usd = solve(problem, initial, keep=True), 0.0
         if is_forced:
             solution = run_through(costs)
         target = target_of(costs, solution)
@@ -56,7 +64,7 @@ class Replan:
             target=target,
             reason=plan.reason,
             gain_usd=gain_usd,
-            is_forced=is_forced or solution.keep_cost == float("inf"),
+            is_forced=is_forced or not can_keep,
         )
         return plan, decision
 
@@ -72,6 +80,9 @@ class Replan:
             raise DeadlinePassed(workload.deadline_at, now)
         progress = Progress(remaining_h=workload.work_h, region=workload.home_region)
         costs = Costs.expected(workload, progress, around.regions, around.snapshot, now=now, slot_s=self.slot_s)
-        if not solve(costs.problem(), costs.initial()).path:
+        least_s = workload.overheads.startup_s + workload.work_h * S_PER_H
+        available_s = (workload.latest_finish_at - now).total_seconds()
+        # The programme always has one slot, even where less than that is left.
+        if least_s > available_s + _ROUNDING_S or not solve(costs.problem(), costs.initial()).path:
             slots = costs.quanta + costs.slots_of(workload.overheads.startup_s)
             raise DeadlineTooShort(workload.deadline_at, now + timedelta(seconds=slots * self.slot_s + workload.safety_margin_s))

@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 
 from carbon_ray.cluster import local_process
-from carbon_ray.cluster.local_config import DEFAULT_IDLE_TIMEOUT_S, DEFAULT_REGIONS, local_cluster_config
+from carbon_ray.cluster.local_config import DEFAULT_HEAD_COMMANDS, DEFAULT_IDLE_TIMEOUT_S, DEFAULT_REGIONS, local_cluster_config
 from carbon_ray.cluster.local_paths import LOOPBACK, PORT_COUNT, LocalPaths, LocalPorts, user_dir
 from carbon_ray.core.errors import ClusterStartError
 from carbon_ray.core.region import Region
@@ -75,7 +75,7 @@ class LocalCluster:
         state_dir: Path | None = None,
         regions: Sequence[Region] = DEFAULT_REGIONS,
         idle_timeout_s: float = DEFAULT_IDLE_TIMEOUT_S,
-        head_commands: Sequence[str] = (),
+        head_commands: Sequence[str] = DEFAULT_HEAD_COMMANDS,
         carbon: Mapping[str, Any] | None = None,
     ) -> None:
         """Arguments as of `local_cluster_config`; name and ports are chosen free where they are None."""

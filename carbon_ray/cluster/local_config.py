@@ -19,6 +19,10 @@ OBJECT_STORE_BYTES = 150_000_000
 """Per node; small, because all nodes share one machine's /dev/shm."""
 
 
+DEFAULT_HEAD_COMMANDS = ("python -m carbon_ray.actors.start ~/ray_bootstrap_config.yaml",)
+"""Starts the forecast actor and the controller; the bootstrap file is the cluster YAML as `ray up` leaves it on the head."""
+
+
 def _a100_region(name: str, zone: str, usd_per_h: float) -> Region:
     power = PowerModel(tdp_w=2000.0, idle_fraction=0.2, source="4 x NVIDIA A100 400 W TDP + 400 W host, declared")
     node_type = NodeType(name=f"gpu-{name}", resources={"CPU": 2, "GPU": 4}, max_nodes=2, usd_per_h=usd_per_h, power=power)
@@ -87,7 +91,7 @@ def local_cluster_config(
     state_dir: Path | None = None,
     regions: Sequence[Region] = DEFAULT_REGIONS,
     idle_timeout_s: float = DEFAULT_IDLE_TIMEOUT_S,
-    head_commands: Sequence[str] = (),
+    head_commands: Sequence[str] = DEFAULT_HEAD_COMMANDS,
     carbon: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The whole cluster YAML of a local cluster.

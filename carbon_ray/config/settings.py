@@ -79,11 +79,14 @@ class ControllerSettings(Section):
     slot_s: float = Field(default=900.0, gt=0, description="Length of a planning slot, seconds of the cluster's clock")
     min_stay_s: float = Field(default=1800.0, ge=0, description="Seconds between changes of one workload, unless its deadline forces one")
     hysteresis_fraction: float = Field(
-        default=0.02, ge=0, lt=1, description="Gain below which a running workload is left alone, share of cost"
+        default=0.02, ge=0, lt=1, description="Gain below which a running workload is left alone, share of what running a slot costs"
     )
     plan_valid_s: float = Field(default=30.0, gt=0, description="Wall seconds after which a capacity plan lapses and Ray is on its own")
     launch_timeout_s: float = Field(default=180.0, gt=0, description="Wall seconds without a node after which a region counts as full")
     block_s: float = Field(default=3600.0, gt=0, description="Seconds for which a full region is left out")
+    orphan_after_s: float = Field(
+        default=120.0, gt=0, description="Wall seconds without a word of a workload's driver or workers after which its nodes are let go"
+    )
     max_forecast_age_s: float = Field(default=6 * 3600.0, gt=0, description="Age beyond which a forecast is refused")
 
 

@@ -32,8 +32,8 @@ class Objective:
 
 
 PRESETS: dict[str, Objective] = {
-    # Carbon alone decides; the price only has to be above zero, 1 USD/kg makes the reasons readable.
-    "carbon": Objective(usd_per_kgco2=1.0, usd_per_h_delay=0.0, usd_weight=0.0),
+    # Carbon alone decides; 1 USD/kg makes the reasons readable, and an hour's wait has to save a gram, so that nothing waits for nothing.
+    "carbon": Objective(usd_per_kgco2=1.0, usd_per_h_delay=0.001, usd_weight=0.0),
     # 190 USD/t: central value for 2020 emissions of the US EPA's report on the social cost of greenhouse gases (2023).
     "balanced": Objective(usd_per_kgco2=0.19, usd_per_h_delay=0.01, usd_weight=1.0),
     "cost": Objective(usd_per_kgco2=0.0, usd_per_h_delay=0.0, usd_weight=1.0),

@@ -62,6 +62,7 @@ def assemble(
     intensity: Mapping[str, IntensitySeries],
     clairvoyant: ClairvoyantRun | None,
     lost_steps: int,
+    redone_steps: int,
     bit_equal: bool | None,
     forecaster: str,
     provenance: Sequence[str],
@@ -80,7 +81,8 @@ def assemble(
         regions: By name; the home region and those of the segments must be there.
         intensity: What came true, by region name; the home region must be there.
         clairvoyant: The best run in hindsight; None where it was not computed.
-        lost_steps: Steps that had to be made twice, as the training loop counted them.
+        lost_steps: Steps that planned stops, or checkpoints that were durable, did not carry over.
+        redone_steps: Steps made again after the loss of a node or a failure.
         bit_equal: Whether the result equals that of an uninterrupted run; None where it was not compared.
         forecaster: Name of the forecast model.
         provenance: Further lines on where numbers come from, such as the clock; those of energy and intensity are added here.
@@ -99,7 +101,7 @@ def assemble(
     finished_at = max(_end_at(segment) for segment in ordered)
     flat = [emission for segment in ordered for emission in emissions.get(segment.index, ())]
     running_h = _running_h(ordered)
-    counterfactual, run_now_emissions = _run_now(workload, ordered, running_h, lost_steps, regions, intensity)
+    counterfactual, run_now_emissions = _run_now(workload, ordered, lost_steps + redone_steps, regions, intensity)
     kind = require_one_kind([emission.kind for emission in (*flat, *run_now_emissions)])
     saving_fraction = _saving(ledger_totals.gco2, counterfactual.gco2)
     best = None if clairvoyant is None else _clairvoyant(workload, clairvoyant, counterfactual)
@@ -115,6 +117,7 @@ def assemble(
         saving_fraction=saving_fraction,
         captured_fraction=None if saving_fraction is None or not best_saving or best_saving <= 0 else saving_fraction / best_saving,
         lost_steps=lost_steps,
+        redone_steps=redone_steps,
         bit_equal=bit_equal,
         suspended_h=max(0.0, hours(finished_at - workload.submitted_at) - sum(_held_h(segment) for segment in ordered)),
         suspends=_suspends(ordered, decisions),
@@ -192,6 +195,26 @@ def _running_h(segments: Iterable[Segment]) -> float:
     return sum(_phase_h(segment, Phase.RUNNING) for segment in segments)
 
 
+def useful_running_h(segments: Sequence[Segment], repeated_steps: int) -> float:
+    """Running hours that the same work takes without interruption: no step is made twice, and steps are taken to be equally long.
+
+    Where a segment's last step is not known, because its node was lost, its hours hold an unknown wait for the loss to be
+    noticed; so the length of a step is measured on the other segments, if there are any.
+
+    Args:
+        segments: All segments of the work.
+        repeated_steps: Steps that were made more than once, each repetition counted.
+    """
+    ran = [segment for segment in segments if segment.running_at is not None]
+    kept_steps = max([segment.end_step for segment in segments], default=0)
+    blurred_steps = sum(segment.reached_step - (segment.start_step or 0) for segment in ran if segment.stopped_at is None)
+    timed_steps = kept_steps + repeated_steps - blurred_steps
+    timed_h = _running_h(segment for segment in ran if segment.stopped_at is not None)
+    if kept_steps and timed_steps > 0 and timed_h > 0:
+        return timed_h * kept_steps / timed_steps
+    return _running_h(ran) * kept_steps / (kept_steps + repeated_steps) if kept_steps else _running_h(ran)
+
+
 def _saving(gco2: float, run_now_gco2: float) -> float | None:
     return 1 - gco2 / run_now_gco2 if run_now_gco2 > 0 else None
 
@@ -212,15 +235,12 @@ def _home_node_type(workload: Workload, regions: Mapping[str, Region], intensity
 def _run_now(
     workload: Workload,
     segments: Sequence[Segment],
-    running_h: float,
-    lost_steps: int,
+    repeated_steps: int,
     regions: Mapping[str, Region],
     intensity: Mapping[str, IntensitySeries],
 ) -> tuple[Counterfactual, tuple[Emission, ...]]:
     node_type, nodes = _home_node_type(workload, regions, intensity)
-    kept_steps = max(segment.end_step for segment in segments)
-    # Without interruptions no step is made twice; steps are taken to be equally long.
-    useful_h = running_h * kept_steps / (kept_steps + lost_steps) if kept_steps else running_h
+    useful_h = useful_running_h(segments, repeated_steps)
     # The first start-up alone: run-now starts once, and no checkpoint is restored.
     startup_s = next((_phase_h(segment, Phase.STARTING) * S_PER_H for segment in segments if segment.running_at is not None), 0.0)
     segment = run_now_segment(workload, node_type, nodes, useful_h, startup_s)

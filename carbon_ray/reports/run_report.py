@@ -225,7 +225,8 @@ class RunReport:
         saving_fraction: Emissions saved against run-now, share of 1, negative if it emitted more; None where run-now emits
             nothing.
         captured_fraction: That saving as a share of the clairvoyant's; None where that one is unknown or saves nothing.
-        lost_steps: Steps that had to be made twice.
+        lost_steps: Steps that had to be made twice though a planned stop, or a durable checkpoint, held them.
+        redone_steps: Steps made again because a node was lost, or the training code failed, after its last checkpoint.
         bit_equal: True if the result equals that of an uninterrupted run bit for bit; None where it was not compared.
         suspended_h: Hours from submission to finish in which no nodes were held.
         suspends: Pauses between segments; a plain move is none.
@@ -256,6 +257,7 @@ class RunReport:
     saving_fraction: float | None
     captured_fraction: float | None
     lost_steps: int
+    redone_steps: int
     bit_equal: bool | None
     suspended_h: float
     suspends: int

@@ -14,6 +14,8 @@ def comparison_table(report: RunReport) -> Table:
     """Run-now against carbon-aware against clairvoyant, as a Rich table."""
     kept = "deadline met" if report.deadline_met else "DEADLINE MISSED"
     caption = f"{kept} ({instant(report.deadline_at)} UTC), {report.lost_steps:,} steps lost"
+    if report.redone_steps:
+        caption += f", {report.redone_steps:,} redone after a node loss or failure"
     if report.is_embedded:
         caption += "\nembedded intensity: typical, not observed"
     # Text, not str: a name with square brackets is no markup.

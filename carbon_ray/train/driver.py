@@ -123,6 +123,7 @@ class SegmentLoop:
                     epoch=directive.epoch,
                     placement=directive.target,  # type: ignore[arg-type]  # waited for
                     clock=self._clock,
+                    start_step=max((one.end_step for one in self._controller.segments(segment.workload_id)), default=0),
                     step_key=self._settings.step_key,
                     checkpoint_every_s=self._settings.checkpoint_every_s,
                 )

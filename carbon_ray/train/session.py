@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 import ray
@@ -44,6 +45,7 @@ class SegmentInfo:
         epoch: Directive that it follows.
         placement: Where it runs.
         clock: The cluster's clock.
+        start_step: Steps that the newest checkpoint holds; counted on from where the metrics name no step.
         step_key: Metric that counts finished steps.
         checkpoint_every_s: Wall seconds between checkpoints that are taken by a callable.
         beat_every_s: Wall seconds between reports to the controller.
@@ -55,6 +57,7 @@ class SegmentInfo:
     epoch: int
     placement: Placement
     clock: SystemClock | ReplayClock
+    start_step: int = 0
     step_key: str = "step"
     checkpoint_every_s: float = 300.0
     beat_every_s: float = 0.5
@@ -74,7 +77,8 @@ class Session:
         self._info, self._rank, self._world_size = info, rank, world_size
         self._agreement = Agreement(world_size, info.agree_every_s)
         self._beat = Beat(workload_id=info.workload_id, segment_index=info.segment_index, epoch=info.epoch)
-        self._calls = 0
+        self._step = info.start_step
+        self._step_at_s = time.monotonic()
         self._saved_step = 0  # handed to Ray, which takes one report at a time
         self._saved_at_s = time.monotonic()
         self._last: tuple[dict[str, Any], Save] | None = None
@@ -83,9 +87,18 @@ class Session:
         self._thread: threading.Thread | None = None
 
     @property
+    def beat(self) -> Beat:
+        """What is to be told to the controller now."""
+        if self._beat.first_at is None:
+            return self._beat
+        # Steps note the monotonic clock alone, which costs next to nothing; the cluster's clock is read here.
+        step, ago = self._step, timedelta(seconds=(time.monotonic() - self._step_at_s) * self._info.clock.speedup)
+        return replace(self._beat, step=step, step_at=max(self._beat.first_at, self._info.clock.now() - ago))
+
+    @property
     def final_beat(self) -> Beat:
         """What is known at a clean end: everything handed to Ray is durable then."""
-        return replace(self._beat, checkpoint_step=max(self._beat.checkpoint_step, self._saved_step))
+        return replace(self.beat, checkpoint_step=max(self._beat.checkpoint_step, self._saved_step))
 
     def __enter__(self) -> Session:
         if self._rank == 0:
@@ -102,7 +115,7 @@ class Session:
         while not self._ended.wait(self._info.beat_every_s):
             try:
                 controller = controller or ray.get_actor(CONTROLLER, namespace=NAMESPACE)
-                directive = ray.get(controller.beat.remote(self._beat), timeout=10 * self._info.beat_every_s)
+                directive = ray.get(controller.beat.remote(self.beat), timeout=10 * self._info.beat_every_s)
             except Exception as error:
                 controller = None
                 log.info("the controller does not answer (%s); training goes on", type(error).__name__)
@@ -124,17 +137,15 @@ class Session:
 
     def complete(self) -> None:
         """After the training function has returned: make its last step durable, on all ranks alike."""
-        if self._last is not None and self._saved_step < self._beat.step:
+        if self._last is not None and self._saved_step < self._step:
             metrics, save = self._last
             self._save(metrics, save, {})
 
     def _note_step(self, metrics: Mapping[str, Any]) -> None:
-        now = self._info.clock.now()
-        self._calls += 1
-        step = int(metrics.get(self._info.step_key, self._beat.first_step + self._calls))
+        self._step_at_s = time.monotonic()
+        self._step = int(metrics.get(self._info.step_key, self._step + 1))
         if self._beat.first_at is None:
-            self._beat = replace(self._beat, first_step=max(0, step - 1), first_at=now)
-        self._beat = replace(self._beat, step=step, step_at=now)
+            self._beat = replace(self._beat, first_step=max(0, self._step - 1), first_at=self._info.clock.now())
 
     def _ask(self, *, can_save: bool) -> Order:
         elapsed_s = time.monotonic()
@@ -160,7 +171,7 @@ class Session:
         # Ray's queue holds one report: the one before is with Ray's controller now, and so durable.
         self._beat = replace(self._beat, checkpoint_step=max(self._beat.checkpoint_step, self._saved_step))
         if checkpoint is not None:
-            self._saved_step, self._saved_at_s = self._beat.step, time.monotonic()
+            self._saved_step, self._saved_at_s = self._step, time.monotonic()
 
 
 _current: Session | None = None

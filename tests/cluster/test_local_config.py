@@ -18,7 +18,7 @@ def committed() -> dict:
 
 
 def test_committed_yaml_is_the_default_configuration() -> None:
-    assert committed() == local_cluster_config(head_commands=())
+    assert committed() == local_cluster_config()
 
 
 def test_ray_accepts_the_committed_yaml() -> None:

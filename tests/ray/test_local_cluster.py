@@ -76,7 +76,7 @@ def shell_env() -> Iterator[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def cluster(other_ray: list[psutil.Process], shell_env: dict[str, str]) -> Iterator[LocalCluster]:
-    cluster = LocalCluster(idle_timeout_s=60)
+    cluster = LocalCluster(idle_timeout_s=60, head_commands=())  # no controller: these tests publish the plans
     with pytest.MonkeyPatch.context() as patch:
         for name in ("HOME", "RAY_ADDRESS"):
             patch.setenv(name, shell_env[name])

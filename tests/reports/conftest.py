@@ -87,6 +87,7 @@ class Run:
                 totals=Totals(energy_kwh=3.0, gco2=205.0, usd=8.0, held_h=2.5), finish_at=at(6), suspends=0, moves=1
             ),
             "lost_steps": 0,
+            "redone_steps": 0,
             "bit_equal": None,
             "forecaster": "naive",
             "provenance": self.provenance,

@@ -28,7 +28,7 @@ from carbon_ray.core.decision import Change
 from carbon_ray.core.errors import ConfigError, LedgerError, OutsideDataError, UnitMismatchError, UnknownRegionError
 from carbon_ray.core.intensity import IntensityKind
 from carbon_ray.core.ledger import Outcome, Totals
-from carbon_ray.reports.assemble import ClairvoyantRun, assemble
+from carbon_ray.reports.assemble import ClairvoyantRun, assemble, useful_running_h
 from carbon_ray.reports.run_report import CurvePoint
 
 T0 = datetime(2022, 5, 2, 16, tzinfo=UTC)
@@ -92,12 +92,24 @@ def test_move_without_a_decided_pause_is_no_suspend(run_made: Make, report_of: M
     assert (report.moves, report.suspends) == (1, 0)
 
 
-def test_steps_made_twice_are_not_in_run_now(run_made: Make, report_of: Make) -> None:
+@pytest.mark.parametrize(("lost_steps", "redone_steps"), [(25, 0), (0, 25), (10, 15)])
+def test_steps_made_twice_are_not_in_run_now(run_made: Make, report_of: Make, lost_steps: int, redone_steps: int) -> None:
     # 100 steps kept of 125 made: 2 h x 100 / 125 = 1.6 h. 10 + 50 + 200 + 0.1 x 300 = 290 g.
-    report = report_of(run_made(), lost_steps=25)
+    report = report_of(run_made(), lost_steps=lost_steps, redone_steps=redone_steps)
     assert report.counterfactual.gco2 == pytest.approx(290, rel=1e-12)
     assert report.counterfactual.hours == pytest.approx(2.1, rel=1e-12)
-    assert report.lost_steps == 25
+    assert (report.lost_steps, report.redone_steps) == (lost_steps, redone_steps)
+
+
+def test_wait_for_a_lost_node_is_not_in_run_now(run_made: Make) -> None:
+    first, last = run_made().segments
+    lost = replace(first, index=1, start_at=at(1.5), running_at=at(2), stopped_at=None, end_at=at(4), start_step=50, end_step=0)
+    lost = replace(lost, reached_step=75, outcome=Outcome.LOST)
+    # The 2 h of the lost segment say nothing about steps: the other two made 100 steps in 2 h, and 100 were kept.
+    assert useful_running_h([first, lost, replace(last, index=2)], repeated_steps=25) == pytest.approx(2.0)
+    # Alone it is all there is: 2 h for the 25 steps of which 10 were kept.
+    alone = replace(lost, start_step=0, reached_step=25, end_step=10)
+    assert useful_running_h([alone], repeated_steps=15) == pytest.approx(0.8)
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,15 @@ def test_embedded_data_are_marked(run_made: Make, report_of: Make, is_embedded: 
     assert ("not an observation" in text) is is_embedded
 
 
+def test_redone_steps_are_told_apart_from_lost_ones(run_made: Make, report_of: Make) -> None:
+    run = run_made()
+    report = report_of(run, redone_steps=1234)
+    assert "Zero of 100, 1,234 redone after a node loss or failure;" in Page(render_html(report, run.intensity)).text
+    assert "0 steps lost, 1,234 redone" in str(comparison_table(report).caption)
+    without = report_of(run_made())
+    assert "redone" not in Page(render_html(without, run.intensity)).text + str(comparison_table(without).caption)
+
+
 def test_every_name_of_a_user_is_escaped(run_made: Make, report_of: Make) -> None:
     run = run_made(workload_id=NASTY, names={"east": f"{NASTY}east", "west": "$west$ & co"})
     run.segments[0] = replace(run.segments[0], reason=NASTY)
@@ -191,8 +200,8 @@ def test_json_keys(run_made: Make, report_of: Make) -> None:
     data = json.loads(to_json(report_of(run_made())), parse_constant=lambda constant: pytest.fail(f"{constant} is no JSON"))
     assert list(data) == sorted(data)
     wanted = {
-        "": "workload_id saving_fraction captured_fraction deadline_met deadline_at finished_at lost_steps bit_equal segments totals "
-        "suspended_h suspends moves node_events counterfactual clairvoyant forecaster provenance decisions overheads generated_at",
+        "": "workload_id saving_fraction captured_fraction deadline_met deadline_at finished_at lost_steps redone_steps bit_equal segments "
+        "totals suspended_h suspends moves node_events counterfactual clairvoyant forecaster provenance decisions overheads generated_at",
         "totals": "energy_kwh gco2 usd",
         "counterfactual": "policy region energy_kwh gco2 usd finish_at hours",
         "clairvoyant": "gco2 energy_kwh usd finish_at saving_fraction",

@@ -1,0 +1,155 @@
+"""One workload, one round: decide, check again on fresh state, direct, record. With nothing to decide by, the work runs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from datetime import datetime
+
+from carbon_ray.actors.full_regions import FullRegions
+from carbon_ray.actors.ports import ForecastPort
+from carbon_ray.actors.workload_state import WorkloadState
+from carbon_ray.books.ledger import Ledger
+from carbon_ray.books.records import WorkloadStatus
+from carbon_ray.config.cluster_yaml import ClusterConfig
+from carbon_ray.core.clock import Clock
+from carbon_ray.core.decision import Change, Decision, Directive, Placement
+from carbon_ray.core.errors import CarbonRayError, DecisionRefused, ForecastHorizonError, NoCapacityError, UnknownZoneError
+from carbon_ray.core.forecast import ForecastSnapshot
+from carbon_ray.core.workload import Progress, Workload
+from carbon_ray.policies.base import PlacementPolicy, Surroundings, placement_of
+from carbon_ray.policies.guards import Guards
+
+log = logging.getLogger(__name__)
+
+_DISRUPTIVE = (Change.SUSPEND, Change.MOVE)
+
+
+class Steering:
+    """Steers single workloads.
+
+    Args:
+        config: The cluster.
+        ledger: Where decisions and directives go.
+        clock: The cluster's clock.
+        wall: Wall time.
+        forecasts: The forecast service.
+        full_regions: Regions that cannot give nodes now.
+        policy: Placement policy.
+    """
+
+    def __init__(
+        self,
+        config: ClusterConfig,
+        *,
+        ledger: Ledger,
+        clock: Clock,
+        wall: Clock,
+        forecasts: ForecastPort,
+        full_regions: FullRegions,
+        policy: PlacementPolicy,
+    ) -> None:
+        self._config, self._ledger, self._clock, self._wall = config, ledger, clock, wall
+        self._forecasts, self._full_regions, self._policy = forecasts, full_regions, policy
+        self._guards = Guards(min_stay_s=config.carbon.controller.min_stay_s)
+        self._reached_from_version: int | None = None
+
+    def snapshot(self, now: datetime) -> ForecastSnapshot | None:
+        """The newest forecasts; None where there are none, or only stale ones."""
+        try:
+            return self._forecasts.snapshot().require_fresh(now, self._config.carbon.controller.max_forecast_age_s)
+        except CarbonRayError as error:
+            log.warning("no usable forecast: %s", error)
+            return None
+
+    def around(self, snapshot: ForecastSnapshot, holding: Collection[str] = ()) -> Surroundings:
+        """The world as a policy sees it.
+
+        Args:
+            snapshot: Forecasts.
+            holding: Regions in which the workload has its nodes: that they give no more does not concern it.
+        """
+        blocked = {name: until_at for name, until_at in self._full_regions.until_at.items() if name not in holding}
+        return Surroundings(regions=self._config.regions, snapshot=snapshot, blocked_until=blocked)
+
+    def steer(
+        self, state: WorkloadState, snapshot: ForecastSnapshot | None, holding: Collection[str], *, may_disrupt: bool, now: datetime
+    ) -> bool:
+        """Decide, check again, act for one workload; True if that disturbed a running one."""
+        segments = self._ledger.segments(state.workload_id)
+        workload, progress = state.workload(segments), state.progress(segments, now=now)
+        decision = self._decide(state, workload, progress, snapshot, holding, now)
+        if decision.change is Change.KEEP or (decision.change in _DISRUPTIVE and not may_disrupt):
+            return False
+        checked_at = self._clock.now()
+        fresh = state.progress(self._ledger.segments(state.workload_id), now=checked_at)
+        around = self.around(snapshot or ForecastSnapshot(version=0, issued_at=now, forecasts={}), holding)
+        try:
+            admitted = self._guards.admit(decision, workload, fresh, around, now=checked_at)
+        except (DecisionRefused, NoCapacityError) as refusal:
+            log.info("not admitted: %s", refusal)
+            return False
+        self.direct(state, admitted, now)
+        return admitted.change in _DISRUPTIVE
+
+    def _decide(
+        self,
+        state: WorkloadState,
+        workload: Workload,
+        progress: Progress,
+        snapshot: ForecastSnapshot | None,
+        holding: Collection[str],
+        now: datetime,
+    ) -> Decision:
+        if snapshot is not None:
+            try:
+                state.plan, decision = self._policy.decide(workload, progress, self.around(snapshot, holding), now=now)
+                return decision
+            except (ForecastHorizonError, UnknownZoneError) as error:
+                log.warning("%s: %s", workload.workload_id, error)
+                self._reach(snapshot, workload)
+        state.plan = None
+        return self._without_forecast(workload, progress, holding, now)
+
+    def _reach(self, snapshot: ForecastSnapshot, workload: Workload) -> None:
+        """Ask for forecasts to the deadline, once per snapshot: the service may have forgotten the deadlines it was told."""
+        if snapshot.version == self._reached_from_version:
+            return
+        self._reached_from_version = snapshot.version
+        try:
+            self._forecasts.reach(workload.deadline_at)
+        except CarbonRayError as error:
+            log.warning("no forecast to the deadline of %s: %s", workload.workload_id, error)
+
+    def _without_forecast(self, workload: Workload, progress: Progress, holding: Collection[str], now: datetime) -> Decision:
+        """Without a usable forecast the work runs: waiting would risk the deadline for nothing known."""
+        here = placement_of(workload, progress)
+        allowed = [name for name in dict.fromkeys((progress.region, *workload.regions)) if name in workload.regions]
+        able = [
+            name
+            for name in allowed
+            if name in self._config.regions
+            and self._config.regions[name].node_type_for(workload.workers, workload.resources_per_worker) is not None
+        ]
+        open_now = [name for name in able if name in holding or name not in self._full_regions]
+        where = next(iter((*open_now, *able, *allowed)))
+        return Decision(
+            workload_id=workload.workload_id,
+            at=now,
+            current=here,
+            target=Placement(region=where, workers=workload.workers),
+            reason=f"run in {where}: there is no usable forecast to wait for",
+            is_forced=True,
+        )
+
+    def direct(self, state: WorkloadState, decision: Decision, now: datetime) -> None:
+        """Tell the workload what was decided, and record it."""
+        directive = Directive(
+            workload_id=state.workload_id, epoch=state.directive.epoch + 1, target=decision.target, reason=decision.reason
+        )
+        self._ledger.put_decision(decision)
+        self._ledger.put_directive(directive, now)
+        status = WorkloadStatus.RUNNING if decision.target else WorkloadStatus.SUSPENDED
+        self._ledger.set_status(state.workload_id, status, now, decision.reason)
+        state.directive, state.directive_at, state.told_at = directive, now, self._wall.now()
+        log.info("%s: %s", state.workload_id, decision.reason)

@@ -1,0 +1,125 @@
+"""The two commands that need no cluster: their numbers, their words and their JSON."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from carbon_ray.cli.drawing import bar, sparkline
+
+Run = Callable[..., Any]
+START = "2024-05-07T16:00Z"
+
+
+def test_forecast_json(carbon_ray: Run) -> None:
+    ran = carbon_ray("forecast", "--zone", "DE", "--zones", "ES,DE", "--hours", 30, "--start", START, "--json")
+    assert (ran.code, ran.err) == (0, "")
+    document = ran.json
+    assert list(document) == ["start_at", "hours", "forecaster", "zones"]
+    assert (document["start_at"], document["hours"], document["forecaster"]) == ("2024-05-07T16:00:00Z", 30, "ewma")
+    assert [zone["zone"] for zone in document["zones"]] == ["DE", "ES"]
+    for zone in document["zones"]:
+        assert (zone["kind"], zone["is_embedded"]) == ("average_lifecycle", True)
+        assert len(zone["intervals"]) == 30
+        for interval in zone["intervals"]:
+            assert list(interval) == ["start_at", "end_at", "median_gco2_per_kwh", "low_gco2_per_kwh", "high_gco2_per_kwh"]
+            assert interval["low_gco2_per_kwh"] <= interval["median_gco2_per_kwh"] <= interval["high_gco2_per_kwh"]
+
+
+def test_forecast_of_a_trace_is_that_of_its_days(carbon_ray: Run, write_trace: Run, rows: list[Any]) -> None:
+    document = carbon_ray("forecast", "--zone", "A", "--traces", write_trace(rows), "--start", "2024-05-04T00:30Z", "--json").json
+    medians = [interval["median_gco2_per_kwh"] for interval in document["zones"][0]["intervals"]]
+    assert medians == ([100] * 6 + [300] * 12 + [100] * 6) * 2
+    assert document["zones"][0]["intervals"][0]["start_at"] == "2024-05-04T00:00:00Z"
+    assert "trace.csv" in document["zones"][0]["provenance"]
+
+
+@pytest.mark.parametrize("zones", ["DE", "DE,ES"])
+def test_forecast_table(carbon_ray: Run, zones: str) -> None:
+    ran = carbon_ray("forecast", "--zones", zones, "--hours", 3, "--start", START)
+    assert ran.code == 0
+    for words in ("Tue May 07 16:00", "Tue May 07 18:00", "embedded", "ewma", *zones.split(",")):
+        assert words in ran.out
+    assert "19:00" not in ran.out
+
+
+def test_forecast_of_now_needs_no_start(carbon_ray: Run) -> None:
+    assert carbon_ray("forecast", "--zone", "DE", "--hours", 1).code == 0
+
+
+def test_known_zones(carbon_ray: Run, write_trace: Run, rows: list[Any]) -> None:
+    embedded = carbon_ray("forecast", "--list", "--json").json["zones"]
+    assert {"DE", "ES", "US-CAL-CISO"} <= set(embedded)
+    assert carbon_ray("forecast", "--list", "--traces", write_trace(rows), "--json").json == {"zones": ["A", "B"]}
+    assert "US-CAL-CISO" in carbon_ray("forecast", "--list").out
+
+
+def test_plan_json(carbon_ray: Run) -> None:
+    ran = carbon_ray("plan", "--hours", 6, "--deadline", "24h", "--zones", "DE,ES", "--start", START, "--json")
+    assert (ran.code, ran.err) == (0, "")
+    document = ran.json
+    wanted = "start_at deadline_at hours zones home objective power_w startup_s forecaster provenance is_embedded steps expected run_now"
+    assert list(document) == [*wanted.split(), "saving_fraction", "reason"]
+    assert document["objective"] == {"name": "balanced", "usd_per_kgco2": 0.19, "usd_per_h_delay": 0.01, "usd_weight": 1.0}
+    assert (document["start_at"], document["deadline_at"], document["home"]) == ("2024-05-07T16:00:00Z", "2024-05-08T16:00:00Z", "DE")
+    for expected in (document["expected"], document["run_now"]):
+        assert set(expected) == {"objective_usd", "gco2", "energy_kwh", "usd", "finish_at", "suspends", "moves"}
+    assert document["saving_fraction"] == pytest.approx(1 - document["expected"]["gco2"] / document["run_now"]["gco2"])
+    assert document["steps"][0]["start_at"] == document["start_at"]
+    assert all(left["end_at"] == right["start_at"] for left, right in zip(document["steps"], document["steps"][1:], strict=False))
+
+
+def test_plan_by_hand(carbon_ray: Run, write_trace: Run, rows: list[Any]) -> None:
+    # A is 300 until 18:00 and 100 from then on: six hours at 1 kW, all of them by night.
+    arguments = ["--traces", write_trace(rows), "--start", "2024-05-04T15:00Z", "--startup", "0s", "--objective", "carbon"]
+    document = carbon_ray("plan", "--hours", 6, "--deadline", "24h", "--zones", "A", "--usd-per-h", 2, *arguments, "--json").json
+    assert [(step["start_at"], step["end_at"], step["zone"]) for step in document["steps"]] == [
+        ("2024-05-04T15:00:00Z", "2024-05-04T18:00:00Z", None),
+        ("2024-05-04T18:00:00Z", "2024-05-05T00:00:00Z", "A"),
+    ]
+    assert (document["expected"]["gco2"], document["run_now"]["gco2"]) == pytest.approx((600, 3 * 300 + 3 * 100))
+    assert (document["expected"]["energy_kwh"], document["expected"]["usd"]) == pytest.approx((6, 12))
+    assert document["saving_fraction"] == pytest.approx(0.5)
+    shown = carbon_ray("plan", "--hours", 6, "--deadline", "24h", "--zones", "A,B", *arguments).out
+    drawing = shown.splitlines()
+    assert drawing[0] == "A  ███▁▁▁▁▁▁▁▁▁▁▁▁█████████"
+    assert drawing[1] == "      ━━━━━━"
+    assert drawing[2] == "B  " + "▅" * 24  # where nothing runs there is no line of marks
+    assert drawing[3].startswith("   May 04 15:00")
+    for words in ("suspended", "600 g", "1.20 kg", "50", "wait: 200 g/kWh in B", "run now in A"):
+        assert words in shown
+
+
+def test_home_may_be_elsewhere(carbon_ray: Run, write_trace: Run, rows: list[Any]) -> None:
+    arguments = ["--traces", write_trace(rows), "--start", "2024-05-04T15:00Z", "--startup", "0s", "--home", "B", "--json"]
+    document = carbon_ray("plan", "--hours", 6, "--deadline", "24h", "--zones", "A", "--objective", "carbon", *arguments).json
+    assert (document["zones"], document["home"]) == (["A"], "B")
+    assert (document["expected"]["gco2"], document["run_now"]["gco2"]) == pytest.approx((600, 1200))
+
+
+def test_deadline_that_is_too_short_names_one_that_is_not(carbon_ray: Run) -> None:
+    arguments = ["plan", "--hours", 6, "--zones", "DE", "--start", START, "--deadline"]
+    told = carbon_ray(*arguments, "3h").error
+    found = re.search(r"the work ends at (\S+) ", told)
+    assert found
+    assert carbon_ray(*arguments, found.group(1)).code == 0
+
+
+def test_far_deadline_is_planned_in_hours(carbon_ray: Run) -> None:
+    document = carbon_ray("plan", "--hours", 3.5, "--deadline", "10d", "--zones", "DE", "--start", START, "--json").json
+    assert {step["start_at"][14:19] for step in document["steps"]} == {"00:00"}
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"), [([1, 2, 3], "▁▅█"), ([5, 5], "▁▁"), ([0], "▁"), ([0, 7], "▁█"), (list(range(8)), "▁▂▃▄▅▆▇█")]
+)
+def test_sparkline(values: list[float], expected: str) -> None:
+    assert sparkline(values).plain == expected
+
+
+@pytest.mark.parametrize(("value", "most", "expected"), [(8, 8, "████"), (4, 8, "██"), (1, 8, "▌"), (0, 8, ""), (0, 0, "")])
+def test_bar(value: float, most: float, expected: str) -> None:
+    assert bar(value, most, 4).plain == expected
