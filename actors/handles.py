@@ -79,9 +79,9 @@ class ActorClient:
         pause, begun_at = threading.Event(), wall_now()
         while True:
             try:
-                if self._handle is None:
-                    self._handle = ray.get_actor(self._name, namespace=NAMESPACE)
-                return ray.get(getattr(self._handle, method).remote(*arguments))
+                handle = self._handle or ray.get_actor(self._name, namespace=NAMESPACE)
+                self._handle = handle  # another thread's failed call may forget it meanwhile
+                return ray.get(getattr(handle, method).remote(*arguments))
             except RayTaskError as error:
                 if isinstance(error.cause, CarbonRayError):
                     raise error.cause from None

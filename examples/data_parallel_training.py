@@ -23,7 +23,7 @@ import ray.train
 from ray.train import RunConfig, ScalingConfig
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
-from carbon_ray import CarbonAwareTrainer, CarbonRayError
+from carbon_ray import CarbonAwareTrainer, CarbonRayError, Objective
 from carbon_ray.train import report
 
 BATCH, INPUTS, HIDDEN = 64, 16, 32
@@ -101,7 +101,7 @@ def aware(trainer: DataParallelTrainer, options: argparse.Namespace) -> CarbonAw
     return CarbonAwareTrainer(
         trainer,
         deadline=timedelta(hours=options.deadline_hours),
-        objective="carbon",
+        objective=Objective(usd_per_kgco2=1.0, usd_per_h_delay=options.delay_usd_per_h, usd_weight=0.0),
         regions=[name for name in options.regions.split(",") if name] if options.regions is not None else None,
         run_time=timedelta(hours=options.run_hours),
         total_steps=options.steps,
@@ -117,6 +117,7 @@ def main() -> None:
     parser.add_argument("--pace-s", type=float, default=0.05)
     parser.add_argument("--deadline-hours", type=float, default=24.0)
     parser.add_argument("--run-hours", type=float, default=6.0)
+    parser.add_argument("--delay-usd-per-h", type=float, default=0.001, help="price of an hour's wait, against 1 USD per kg CO2e")
     parser.add_argument("--regions", default=None)
     parser.add_argument("--checkpoint-every-s", type=float, default=5.0)
     parser.add_argument("--storage", default=str(Path.home() / "carbon-ray-runs"))

@@ -262,7 +262,7 @@ class Costs:
             site = self.sites[where]
             if not is_running:
                 away = where != (at if is_started else home)
-                moves += away
+                moves += away and is_started
                 spend(overheads.restore_h * is_started + overheads.migrate_h * away, site.running_kw, slot, where)
                 egress_usd += overheads.egress_usd * away
                 starting, since = self.starting_weights_h(overheads.startup_s), slot

@@ -28,6 +28,6 @@ def demo(
     from carbon_ray.demo.run import run_demo
     from carbon_ray.reports.run_report import to_json
 
-    report = run_demo(DemoOptions(traces=traces, zones=asked_zones, start_at=start_at, out=out, speedup=None, keep=False, json=json))
+    report = run_demo(DemoOptions(traces=traces, zones=asked_zones, start_at=start_at, out=out, json=json))
     if json:
         sys.stdout.write(to_json(report))

@@ -30,7 +30,7 @@ def doctor(
 
         table = Table(show_header=False, box=None, padding=(0, 1))
         for check in found:
-            words = Text(check.found)
+            words = Text(check.found, overflow="fold")
             if check.advice and check.verdict is not Verdict.OK:
                 words.append(f"\n{check.advice}", style="italic")
             table.add_row(Text(check.verdict.value, style=_STYLES[check.verdict.value]), check.name, words)

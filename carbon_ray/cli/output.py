@@ -14,11 +14,6 @@ def console() -> Console:
     return Console(highlight=False)
 
 
-def error_console() -> Console:
-    """Standard error, for what is no result."""
-    return Console(stderr=True, highlight=False)
-
-
 def print_json(document: Any) -> None:
     """Print the command's one JSON document.
 

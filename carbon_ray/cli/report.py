@@ -79,6 +79,8 @@ def report(
     from carbon_ray.reports.table import comparison_table
 
     console().print(comparison_table(made))
+    if made.clairvoyant is None and made.finished_at < made.deadline_at:
+        console().print("No clairvoyant: its bound needs the intensity up to the deadline. Ask again when that has come true.", style="dim")
     console().print(f"Report: {page} and {data}", soft_wrap=True)
 
 

@@ -73,6 +73,8 @@ def render(found: ClusterStatus) -> Group:
         head.append(f"\nno forecasts: {found.problem}", style="yellow")
     parts: list[RenderableType] = [head, _regions(found)]
     parts.append(_workloads(found) if found.workloads else Text("No workload was submitted yet.", style="dim"))
+    # Below the table and not in it, where a column would leave them a word a line.
+    parts += [Text.assemble((one.workload_id, "bold"), f": {one.reason}") for one in found.workloads if one.reason]
     if found.decisions:
         parts.append(_decisions(found))
     return Group(*parts)
@@ -106,7 +108,7 @@ def _workloads(found: ClusterStatus) -> Table:
     from rich.text import Text
 
     table = Table(title="Workloads", title_justify="left")
-    for name in ("workload", "status", "where", "steps", "plan ends", "deadline", "why"):
+    for name in ("workload", "status", "where", "steps", "plan ends", "deadline"):
         table.add_column(name, justify="right" if name == "steps" else "left")
     for one in found.workloads:
         steps = f"{one.step:,}" + (f"/{one.total_steps:,}" if one.total_steps else "")
@@ -114,10 +116,8 @@ def _workloads(found: ClusterStatus) -> Table:
         is_late = one.plan_finish_at is not None and one.plan_finish_at > one.deadline_at
         where = f"{one.region} x{one.workers}" if one.region else NONE
         # Text, not str: a name or reason with square brackets is no markup.
-        table.add_row(
-            Text(one.workload_id), one.status, where, steps, Text(ends, style="red" if is_late else ""), f"{one.deadline_at:%b %d %H:%M}",
-            Text(one.reason),
-        )  # fmt: skip
+        plan_ends = Text(ends, style="red" if is_late else "")
+        table.add_row(Text(one.workload_id), one.status, where, steps, plan_ends, f"{one.deadline_at:%b %d %H:%M}")
     return table
 
 

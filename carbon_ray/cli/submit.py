@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import secrets
 import shlex
@@ -77,6 +78,7 @@ def open_client(url: str) -> JobSubmissionClient:
     """
     from ray.job_submission import JobSubmissionClient
 
+    logging.getLogger("ray").setLevel(logging.WARNING)  # it tells of uploads and sockets otherwise
     try:
         return JobSubmissionClient(url)
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -121,5 +123,7 @@ def _end_state(client: JobSubmissionClient, job_id: str) -> tuple[str, str]:
         except (ConnectionError, RuntimeError) as error:
             raise ClusterError(f"the cluster cannot be asked about job {job_id} any more: {first_line(error)}") from error
         if info.status.is_terminal():
-            return str(info.status.value), first_line(RuntimeError(info.message)) if info.message else ""
+            # The message ends with the log, which was shown.
+            lines = (info.message or "").partition(", last available logs")[0].splitlines()
+            return str(info.status.value), lines[0] if lines else ""
         pause.wait(_LOOK_S)

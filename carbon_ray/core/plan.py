@@ -34,7 +34,7 @@ class Expected:
         usd: Money for nodes and transfer.
         finish_at: End of the work, aware UTC.
         suspends: Number of pauses.
-        moves: Number of changes of region.
+        moves: Changes of region after the first start; that one counts as none, wherever it is.
     """
 
     objective_usd: float

@@ -16,8 +16,6 @@ class DemoOptions:
         zones: Grid zones, one region each, the first one home; empty for the default ones.
         start_at: First replayed instant, aware UTC; None for the default one.
         out: Directory of the report.
-        speedup: Replayed seconds per second; None for the default.
-        keep: Leave the cluster running afterwards.
         json: Standard output is kept free for one JSON document; everything for a person goes to standard error.
     """
 
@@ -25,6 +23,4 @@ class DemoOptions:
     zones: tuple[str, ...] = ()
     start_at: datetime | None = None
     out: Path = Path("demo-report")
-    speedup: float | None = None
-    keep: bool = False
     json: bool = False

@@ -16,7 +16,7 @@ from carbon_ray.core.region import Region
 from carbon_ray.providers.base import HistoryProvider
 
 DEFAULT_ZONES = ("DE", "US-CAL-CISO", "ES")
-DEFAULT_START_AT = datetime(2024, 5, 7, 16, tzinfo=UTC)
+DEFAULT_START_AT = datetime(2024, 10, 5, 16, tzinfo=UTC)
 """An afternoon on which the typical grids of the three zones make both a pause and a move worth it."""
 
 HISTORY_DAYS = 15
@@ -60,7 +60,9 @@ class Scenario:
             scenario = cls(grid=grid, zones=zones or DEFAULT_ZONES, start_at=start_at or DEFAULT_START_AT)
         else:
             if not zones or start_at is None:
-                raise ConfigError("a trace needs zones and a start: make demo TRACES=file.parquet ZONES=DE,ES,FR START=2022-05-02T16:00Z")
+                raise ConfigError(
+                    "a trace needs zones and a start: --zones DE,ES,FR --start 2022-05-02T16:00Z (make demo: ZONES=... START=...)"
+                )
             scenario = cls(grid=GridSettings(provider="trace", path=traces.absolute()), zones=zones, start_at=start_at)
         scenario._check()
         return scenario

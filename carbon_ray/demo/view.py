@@ -46,7 +46,8 @@ class Frame:
         speedup: Replayed seconds per second.
         regions: In the order of the configuration.
         headline: What the job does.
-        reason: Why.
+        reason: Why, by the newest plan.
+        told: Why it was told to do so; changes only with what it does.
         step: Steps finished.
         total_steps: Steps of the whole work.
         deadline_at: Aware UTC; None before the submission.
@@ -58,6 +59,7 @@ class Frame:
     regions: tuple[RegionLine, ...]
     headline: str
     reason: str
+    told: str
     step: int
     total_steps: int
     deadline_at: datetime | None
@@ -94,4 +96,4 @@ def render(frame: Frame) -> RenderableType:
 def line_of(frame: Frame) -> str:
     """One line for a terminal that cannot redraw; equal frames but for time and progress give equal lines."""
     nodes = ", ".join(f"{line.name} {line.nodes}" for line in frame.regions if line.nodes) or "none"
-    return f"{frame.headline}; nodes: {nodes}; {frame.reason}"
+    return f"{frame.headline}; nodes: {nodes}{f'; {frame.told}' if frame.told else ''}"

@@ -99,12 +99,14 @@ class Watch:
                 job=_job_in(region.name, view),
             )
             lines.append(line if snapshot is None else self._with_forecast(line, snapshot[region.zone].median, view))
+        is_live = view is not None and not view.status.is_terminal
         return Frame(
             now=now,
             speedup=clock.speedup,
             regions=tuple(lines),
             headline="the job is starting" if view is None else _headline(view),
-            reason="" if view is None else view.plan_reason,
+            reason=view.plan_reason if is_live and view else "",
+            told=view.directive.reason if is_live and view else "",
             step=0 if view is None else view.step,
             total_steps=self._scenario.rounds,
             deadline_at=None if view is None else view.workload.deadline_at,

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,6 +30,9 @@ log = logging.getLogger(__name__)
 
 _LOOK_S = 0.25
 """Wall seconds between looks at the directive."""
+
+_IN_TOUCH_S = 10.0
+"""Wall seconds between the driver's signs of life while a segment runs; well below `controller.orphan_after_s`."""
 
 _USER_ERROR = "UserExceptionWithTraceback"
 """Class in which Ray Train 2.60 wraps an exception of the training code; pinned by a contract test."""
@@ -127,7 +131,8 @@ class SegmentLoop:
                     step_key=self._settings.step_key,
                     checkpoint_every_s=self._settings.checkpoint_every_s,
                 )
-                result = self._fit(info)
+                with self._staying_in_touch():
+                    result = self._fit(info)
                 self._fruitless_losses = 0
                 returned: dict[str, Any] = result.return_value
                 beat = returned["beat"]
@@ -150,6 +155,24 @@ class SegmentLoop:
         finally:
             self._close(segment, outcome, beat)
         return done
+
+    @contextmanager
+    def _staying_in_touch(self) -> Iterator[None]:
+        """Let the controller hear the driver while Ray Train starts workers and ends them, which speak only in between."""
+        over = threading.Event()
+
+        def talk() -> None:
+            while not over.wait(_IN_TOUCH_S):
+                try:
+                    self._controller.directive(self._workload.workload_id)
+                except Exception as error:  # a controller that is away hears the next word
+                    log.info("the controller does not hear the driver (%s)", type(error).__name__)
+
+        threading.Thread(target=talk, name="carbon-ray-in-touch", daemon=True).start()
+        try:
+            yield
+        finally:
+            over.set()
 
     def _wait_for_target(self) -> Directive:
         pause = threading.Event()

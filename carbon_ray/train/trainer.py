@@ -82,6 +82,10 @@ class CarbonAwareTrainer:
                 require_utc(deadline, "deadline")
             except ValueError as error:
                 raise ConfigError(f"{error}; write datetime(..., tzinfo=UTC), or a timedelta from submission") from None
+        elif not isinstance(deadline, timedelta):
+            raise ConfigError(f"deadline must be a datetime or a timedelta, got {type(deadline).__name__}")
+        if not isinstance(objective, (str, Objective)):
+            raise ConfigError(f"objective must be a preset's name or an Objective(...), got {type(objective).__name__}")
         if regions is not None and not regions:
             raise ConfigError("regions is empty; name at least one region, or leave it out for all")
         if isinstance(regions, str):
