@@ -128,7 +128,7 @@ def test_sockets_fit_whatever_the_temporary_directory(temp: str, monkeypatch: py
 
 CALLER = {
     "PATH": "/usr/bin",
-    "HOME": "/home/me",
+    "HOME": "/nobody/me",
     "LANG": "C",
     "RAY_ADDRESS": "elsewhere:1",
     "RAY_CLOUD_INSTANCE_ID": "head-1",
@@ -156,7 +156,7 @@ def test_a_node_has_its_own_environment() -> None:
     [
         ({}, {"RAY_AUTH_MODE": "disabled"}),
         ({"RAY_AUTH_TOKEN": "t"}, {"RAY_AUTH_MODE": "disabled"}),
-        ({"RAY_AUTH_MODE": "token"}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": "/home/me/.ray/auth_token"}),
+        ({"RAY_AUTH_MODE": "token"}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": "/nobody/me/.ray/auth_token"}),
         (
             {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "t", "RAY_AUTH_TOKEN_PATH": "/p"},
             {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "t", "RAY_AUTH_TOKEN_PATH": "/p"},
