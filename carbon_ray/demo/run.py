@@ -22,7 +22,7 @@ from carbon_ray.reports.run_report import RunReport
 WORKLOAD = "demo"
 
 _SETTLE_S = 60.0
-"""Wall seconds to wait for the last replayed hour to end, so that its true intensity is known; an hour takes 7 s."""
+"""Wall seconds to wait for the last replayed hour to end, so that its true intensity is known; an hour takes 8 s."""
 
 
 def run_demo(options: DemoOptions) -> RunReport:
