@@ -130,7 +130,7 @@ def main() -> None:
         train_loop,
         train_loop_config={"steps": options.steps, "pace_s": options.pace_s, "bare": options.bare},
         scaling_config=ScalingConfig(
-            num_workers=options.workers, use_gpu=True, resources_per_worker={"CPU": 1, "GPU": 4 // options.workers}
+            num_workers=options.workers, use_gpu=True, resources_per_worker={"CPU": 1, "GPU": max(1, 4 // options.workers)}
         ),
         run_config=RunConfig(name=name, storage_path=options.storage),
     )

@@ -281,8 +281,13 @@ def test_a_job_that_cannot_be_met_says_so_and_leaves_nothing(cluster: LocalClust
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [(("--regions", "us-wets"), "did you mean us-west"), (("--workers", "1", "--regions", ""), "at least one region")],
-    ids=["unknown region", "no region"],
+    [
+        (("--regions", "us-wets"), "did you mean us-west"),
+        (("--regions", ""), "at least one region"),
+        (("--deadline-hours", "-1"), "choose a later deadline"),
+        (("--workers", "5"), "ask for fewer or smaller workers, allow more regions, or raise max_workers"),
+    ],
+    ids=["unknown region", "no region", "deadline in the past", "no region with capacity"],
 )
 def test_a_malformed_request_is_one_clear_line(cluster: LocalCluster, arguments: tuple[str, ...], words: str) -> None:
     client, job_id, _ = submit(cluster, "malformed", *arguments)
