@@ -17,7 +17,7 @@ from carbon_ray.books.records import NodeEventKind
 
 pytestmark = pytest.mark.ray
 
-DEMO = [sys.executable, "-m", "carbon_ray.cli.main", "demo"]
+DEMO = [sys.executable, "-c", "from carbon_ray.cli.main import run; run()", "demo"]
 
 
 def children_left(marker: str) -> list[str]:
