@@ -47,7 +47,7 @@ def test_no_price_is_negative(field: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "carbon_usd", "money_usd", "delay_usd"),
-    [("carbon", 1.0, 0.0, 0.0), ("balanced", 0.19, 1.0, 0.01), ("cost", 0.0, 1.0, 0.0), ("deadline", 0.19, 1.0, 100.0)],
+    [("carbon", 1.0, 0.0, 0.001), ("balanced", 0.19, 1.0, 0.01), ("cost", 0.0, 1.0, 0.0), ("deadline", 0.19, 1.0, 100.0)],
 )
 def test_presets_price_a_kilogram_a_dollar_and_an_hour(name: str, carbon_usd: float, money_usd: float, delay_usd: float) -> None:
     objective = objective_named(name)
