@@ -70,6 +70,8 @@ def _against_running(costs: Costs, solution: Solution) -> str:
     if length > len(costs.intensity_gco2_per_kwh):
         return "the work could not end in time otherwise"
     here = costs.initial().region
+    if solution.path == (here,) * length:
+        return "which is to run through"
     through = costs.expected_of((here,) * length, tuple(slot >= waits for slot in range(length)))
     planned = costs.expected_of(solution.path, solution.working)
     saved_g = through.gco2 - planned.gco2
