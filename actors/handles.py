@@ -7,6 +7,7 @@ being restarted, and gives up with an error that says what to do.
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,9 @@ def start_actors(config: ClusterConfig) -> None:
     from carbon_ray.actors.controller_actor import ControllerActor
     from carbon_ray.actors.forecast import ForecastActor
 
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    # Pinned, also after a restart: the ledger and the forecasts' state are files of this node.
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    config = replace(config, carbon=config.carbon.model_copy(update={"state_dir": config.state_dir.absolute()}))
     for name, actor_class in ((FORECASTS, ForecastActor), (CONTROLLER, ControllerActor)):
         remote = ray.remote(actor_class).options(
             num_cpus=0,

@@ -89,10 +89,20 @@ def submit(cluster: LocalCluster, name: str, *arguments: str) -> tuple[JobSubmis
     return client, client.submit_job(entrypoint=shlex.join(command)), out
 
 
+def situation() -> str:
+    """What the controller says of its workloads, for a failure's message."""
+    told = [
+        f"{view.workload.workload_id} {view.status}, step {view.step}, told {view.directive.target}, {view.plan_reason}, "
+        f"segments {[(one.region, one.start_at, one.running_at, one.end_at, one.outcome) for one in view.segments]}"
+        for view in ControllerClient(retry_for_s=5).views()
+    ]
+    return "; ".join(told)
+
+
 def wait_until(what: str, condition: Callable[[], object], timeout_s: float = 60.0) -> None:
     end_s = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < end_s, f"waited {timeout_s} s in vain until {what}"
+        assert time.monotonic() < end_s, f"waited {timeout_s} s in vain until {what}; workloads: {situation()}"
         time.sleep(0.3)
 
 
