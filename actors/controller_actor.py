@@ -7,10 +7,11 @@ import threading
 from datetime import datetime
 from pathlib import Path
 
-from carbon_ray.actors.controller import Books, Controller, WorkloadView
+from carbon_ray.actors.controller import Controller
 from carbon_ray.actors.handles import ForecastClient
 from carbon_ray.actors.progress import Beat
 from carbon_ray.actors.timekeeping import ORIGIN_KEY, cluster_clock
+from carbon_ray.actors.views import Books, WorkloadView
 from carbon_ray.books.ledger import Ledger
 from carbon_ray.books.records import WorkloadStatus
 from carbon_ray.cluster import kv

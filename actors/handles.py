@@ -16,9 +16,9 @@ import ray
 from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from carbon_ray.actors.controller import Books, WorkloadView
 from carbon_ray.actors.progress import Beat
 from carbon_ray.actors.timekeeping import ORIGIN_KEY, cluster_clock
+from carbon_ray.actors.views import Books, WorkloadView
 from carbon_ray.books.records import WorkloadStatus
 from carbon_ray.cluster import kv
 from carbon_ray.config.cluster_yaml import ClusterConfig

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from carbon_ray.actors.controller import Books, WorkloadView
+from carbon_ray.actors.views import Books, WorkloadView
 from carbon_ray.cluster.nodes import NodeState
 from carbon_ray.config.cluster_yaml import ClusterConfig
 from carbon_ray.core.clock import Clock

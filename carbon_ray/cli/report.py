@@ -15,7 +15,7 @@ from carbon_ray.cli.output import console
 from carbon_ray.core.errors import LedgerError, OutsideDataError, WorkloadRejected
 
 if TYPE_CHECKING:
-    from carbon_ray.actors.controller import Books, WorkloadView
+    from carbon_ray.actors.views import Books, WorkloadView
     from carbon_ray.config.cluster_yaml import ClusterConfig
     from carbon_ray.core.clock import Clock
     from carbon_ray.core.intensity import IntensitySeries

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,9 +14,9 @@ import ray
 from rich.console import Console
 from rich.live import Live
 
-from carbon_ray.actors.controller import WorkloadView
 from carbon_ray.actors.handles import ControllerClient, ForecastClient
-from carbon_ray.books.records import NodeEventKind
+from carbon_ray.actors.views import WorkloadView
+from carbon_ray.books.records import NodeEvent, NodeEventKind
 from carbon_ray.core.clock import wall_now
 from carbon_ray.core.errors import ClusterError, ForecastError
 from carbon_ray.core.forecast import ForecastSnapshot
@@ -61,7 +62,7 @@ class Watch:
         """Show the job until it ends."""
         pause, shown = threading.Event(), ""
         live = Live(console=self._console, auto_refresh=False, transient=False) if self._console.is_terminal else None
-        with live or _nothing():
+        with live or contextlib.nullcontext():
             while not job.is_done():
                 frame = self._frame()
                 if live is not None:
@@ -159,13 +160,10 @@ class Watch:
     def _workers_left(self) -> list[str]:
         return [region for region in self._nodes() if region in {one.name for one in self._scenario.regions()}]
 
-    def _verify_nodes(self, node_events: tuple[object, ...]) -> None:
+    def _verify_nodes(self, node_events: tuple[NodeEvent, ...]) -> None:
         """Hold every node event of the books against Ray's own list of nodes."""
-        from carbon_ray.books.records import NodeEvent
-
         known = {node["NodeID"]: node for node in ray.nodes()}
         for event in node_events:
-            assert isinstance(event, NodeEvent)
             node = known.get(event.node_id)
             if node is None or node["Labels"].get(REGION_LABEL) != event.region:
                 raise ClusterError(f"the books name a node {event.node_id[:12]} in {event.region} that Ray does not know there")
@@ -188,9 +186,3 @@ def _headline(view: WorkloadView) -> str:
     if target is None:
         return "job suspended: no node held" if view.segments else "job waiting: no node held"
     return f"job {_job_in(target.region, view)} in {target.region}"
-
-
-class _nothing:
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None: ...

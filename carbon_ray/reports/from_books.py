@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 
-from carbon_ray.actors.controller import Books
 from carbon_ray.actors.progress import measured_startup_s
+from carbon_ray.actors.views import Books
 from carbon_ray.books.records import NodeEvent, NodeEventKind
 from carbon_ray.config.cluster_yaml import ClusterConfig
 from carbon_ray.core.errors import DeadlinePassed, DeadlineTooShort, UnknownRegionError, UnknownZoneError

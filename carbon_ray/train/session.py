@@ -27,6 +27,8 @@ from carbon_ray.train.agreement import NOTHING, Agreement, Order
 
 log = logging.getLogger(__name__)
 
+BEAT_THREAD = "carbon-ray-beat"
+"""Name of the thread in which rank 0 talks to the controller."""
 Save = Callable[[str], object]
 """Writes a checkpoint into the directory it is given."""
 
@@ -102,7 +104,7 @@ class Session:
 
     def __enter__(self) -> Session:
         if self._rank == 0:
-            self._thread = threading.Thread(target=self._talk, name="carbon-ray-beat", daemon=True)
+            self._thread = threading.Thread(target=self._talk, name=BEAT_THREAD, daemon=True)
             self._thread.start()
         return self
 

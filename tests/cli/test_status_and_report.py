@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from carbon_ray.actors.controller import Books, WorkloadView
+from carbon_ray.actors.views import Books, WorkloadView
 from carbon_ray.books import Ledger, WorkloadStatus
 from carbon_ray.cli.cluster_status import ClusterStatus, clock_words, read_status
 from carbon_ray.cli.report import read_report

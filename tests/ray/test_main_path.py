@@ -22,8 +22,8 @@ import pytest
 import ray
 from ray.job_submission import JobSubmissionClient
 
-from carbon_ray.actors.controller import Books
 from carbon_ray.actors.handles import ControllerClient
+from carbon_ray.actors.views import Books
 from carbon_ray.books.ledger import Ledger
 from carbon_ray.books.records import NodeEventKind, WorkloadStatus
 from carbon_ray.cluster.local_cluster import LocalCluster
@@ -44,6 +44,7 @@ START_AT = datetime(2024, 3, 1, tzinfo=UTC)
 SPEEDUP = 360.0
 REGIONS = DEFAULT_REGIONS[:2]
 CLEAN_HOURS = (range(4), range(3, 24))
+LONG_JOB = shlex.split("--steps 400 --pace-s 0.1 --deadline-hours 24 --delay-usd-per-h 0.5 --run-hours 4")
 
 
 def write_trace(path: Path) -> None:
@@ -163,24 +164,7 @@ def check_node_events(books: Books) -> None:
 
 
 def test_a_training_moves_with_the_grid_and_is_bit_equal(cluster: LocalCluster, reference: dict[str, object]) -> None:
-    client, job_id, out = submit(
-        cluster,
-        "moving",
-        *(
-            "--steps",
-            "400",
-            "--pace-s",
-            "0.1",
-            "--deadline-hours",
-            "24",
-            "--delay-usd-per-h",
-            "0.5",
-            "--run-hours",
-            "4",
-            "--checkpoint-every-s",
-            "600",
-        ),
-    )
+    client, job_id, out = submit(cluster, "moving", *LONG_JOB, "--checkpoint-every-s", "600")
     finish(client, job_id)
     result = json.loads(out.read_text())
     assert len(result["losses"]) == 400
@@ -242,24 +226,7 @@ def step_of(workload_id: str) -> int:
 
 
 def test_forecasts_controller_and_node_may_be_killed(cluster: LocalCluster, reference: dict[str, object]) -> None:
-    client, job_id, out = submit(
-        cluster,
-        "killed",
-        *(
-            "--steps",
-            "400",
-            "--pace-s",
-            "0.1",
-            "--deadline-hours",
-            "24",
-            "--delay-usd-per-h",
-            "0.5",
-            "--run-hours",
-            "4",
-            "--checkpoint-every-s",
-            "2",
-        ),
-    )
+    client, job_id, out = submit(cluster, "killed", *LONG_JOB, "--checkpoint-every-s", "2")
     wait_until("the training makes steps", lambda: step_of("killed") > 10, 120)
     kill_and_await_restart(cluster, "ray::ForecastActor")
     kill_and_await_restart(cluster, "ray::ControllerActor")

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carbon_ray.actors.controller import Books
+from carbon_ray.actors.views import Books
 from carbon_ray.books import Ledger, NodeEvent, NodeEventKind
 from carbon_ray.config.cluster_yaml import ClusterConfig
 from carbon_ray.config.settings import CarbonConfig

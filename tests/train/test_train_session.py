@@ -4,7 +4,7 @@ are replaced by the plain functions below; what a checkpoint holds is read when 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +19,7 @@ from carbon_ray.actors.progress import Beat
 from carbon_ray.core.clock import ReplayClock
 from carbon_ray.core.decision import Directive, Placement
 from carbon_ray.train.report import report
-from carbon_ray.train.session import SegmentEnd, SegmentInfo, current, run_segment
+from carbon_ray.train.session import BEAT_THREAD, SegmentEnd, SegmentInfo, current, run_segment
 
 HERE = Placement(region="east", workers=2)
 FILE = "step.txt"
@@ -93,10 +93,19 @@ class FakeTrain:
             until = len(self.beats) + 3
             assert self._heard.wait_for(lambda: len(self.beats) >= until, timeout=30.0)
 
+    def wait_until_quiet(self) -> None:
+        """Until the threads of ended segments are gone: one may be in the middle of its last beat."""
+        for thread in threading.enumerate():
+            if thread.name == BEAT_THREAD:
+                thread.join(30.0)
+                assert not thread.is_alive()
+
 
 @pytest.fixture
-def train(monkeypatch: pytest.MonkeyPatch) -> FakeTrain:
-    return FakeTrain(monkeypatch)
+def train(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTrain]:
+    train = FakeTrain(monkeypatch)
+    yield train
+    train.wait_until_quiet()
 
 
 def saver(step: int, taken: list[int] | None = None) -> Callable[[str], object]:
@@ -274,6 +283,7 @@ def test_all_ranks_save_and_end_at_the_same_steps(train: FakeTrain) -> None:
 
     info = info_of(agree_every_s=0.0005)
     first = run_segment(info, loop)
+    train.wait_until_quiet()
     of_first, train.reports = train.reports, []
     beats = len(train.beats)
     train.rank = 1
