@@ -144,13 +144,14 @@ class Controller:
         return self._capacity.has_nodes(self._heard(workload_id), self._live.values())
 
     def put_segment(self, segment: Segment) -> None:
-        """Record what a driver knows of a segment; the same record twice changes nothing."""
-        self._ledger.put_segment(segment)
+        """Record what a driver knows of a segment, and what its workers last reported; the same record twice changes nothing."""
         state = self._live.get(segment.workload_id)
         if state is not None:
             self._liveness.hear(state)
-            if segment.end_at is not None and state.beat is not None and state.beat.segment_index == segment.index:
-                state.beat = None
+            if state.beat is not None and state.beat.segment_index == segment.index:
+                segment = state.beat.onto(segment)  # a lost segment's driver knows no more than the ledger, which is behind
+                state.beat = None if segment.end_at is not None else state.beat
+        self._ledger.put_segment(segment)
 
     def segments(self, workload_id: str) -> tuple[Segment, ...]:
         """A workload's segments in order."""

@@ -248,6 +248,21 @@ def test_work_whose_node_is_lost_and_not_replaced_goes_elsewhere(make_world: Any
     assert [event.reason for event in world.ledger.node_events() if event.node_id == node_id][-1] == "hardware"
 
 
+def test_a_lost_segment_is_booked_with_what_its_workers_last_reported(make_world: Any, make_workload: Any) -> None:
+    world = make_world(FLAT)
+    driver = world.submit(make_workload())
+    world.run_until(lambda: driver.step == 50)
+    (known,) = world.ledger.segments("run")
+    unsaved = replace(driver._beat(), step=70)  # twenty steps on, and no newer checkpoint: the ledger is behind
+    world.controller.beat(unsaved)
+    assert world.ledger.segments("run") == (known,)
+    closing = replace(known, end_at=world.clock.now(), outcome=Outcome.LOST)
+    for _ in range(2):
+        world.controller.put_segment(closing)
+        (lost,) = world.ledger.segments("run")
+        assert (lost.end_step, lost.reached_step, lost.outcome) == (50, 70, Outcome.LOST)
+
+
 def test_without_forecast_a_full_region_is_avoided_too(make_world: Any, make_workload: Any) -> None:
     world = make_world(FLAT)
     world.cluster.full = {"west"}
