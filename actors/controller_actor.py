@@ -20,6 +20,7 @@ from carbon_ray.config.cluster_yaml import ClusterConfig
 from carbon_ray.core.decision import Directive
 from carbon_ray.core.ledger import Segment
 from carbon_ray.core.workload import Workload
+from carbon_ray.policies.preparation import prepare
 from carbon_ray.policies.registry import policy_named
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ class ControllerActor:
         self._ledger_path = config.state_dir / LEDGER_FILE
         settings = config.carbon.controller
         policy = policy_named(settings.policy, slot_s=settings.slot_s, hysteresis_fraction=settings.hysteresis_fraction)
+        prepare(policy)
         self._controller = Controller(
             config, ledger=Ledger(self._ledger_path), clock=clock, cluster=LiveCluster(), forecasts=ForecastClient(), policy=policy
         )

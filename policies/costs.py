@@ -3,69 +3,44 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 
-from carbon_ray.core.errors import NoCapacityError, UnknownRegionError
-from carbon_ray.core.forecast import ForecastSnapshot
+from carbon_ray.core.forecast import Forecast, ForecastSnapshot
 from carbon_ray.core.intensity import FloatArray
 from carbon_ray.core.plan import Expected
-from carbon_ray.core.region import NodeType, Region
-from carbon_ray.core.units import S_PER_H, W_PER_KW
+from carbon_ray.core.region import Region
+from carbon_ray.core.units import S_PER_H
 from carbon_ray.core.workload import Progress, Workload
-from carbon_ray.policies.programme import IDLE, Initial, Problem
+from carbon_ray.policies.backfire import LEVELS_APART
+from carbon_ray.policies.following import draw
+from carbon_ray.policies.programme import Initial, Problem
+from carbon_ray.policies.sites import Site, sites_for
 
 _ROUNDING = 1e-9
+LOW, HIGH = 0.1, 0.9
+"""Quantiles that the spread of a forecast is read from."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
-    """One region as the workload sees it: the nodes it would hold there."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Draw:
+    """What a path draws and pays.
 
-    region: Region
-    node_type: NodeType
-    nodes: int
-    running_kw: float
-    idle_kw: float
-    usd_per_h: float
-
-
-def sites_for(workload: Workload, regions: Mapping[str, Region]) -> tuple[Site, ...]:
-    """The allowed regions that can ever hold the workload's workers, in the workload's order.
-
-    Raises:
-        UnknownRegionError: An allowed region, or the home region, is not in `regions`.
-        NoCapacityError: None of them can hold the workers.
+    Attributes:
+        energy_kwh: By when and where, PUE included, shape (T, R).
+        usd: Money for nodes and transfer.
+        suspends: Number of pauses.
+        moves: Changes of region after the first start.
     """
-    for name in (*workload.regions, workload.home_region):
-        if name not in regions:
-            raise UnknownRegionError(name, tuple(regions))
-    sites = []
-    for name in dict.fromkeys(workload.regions):
-        offer = regions[name].node_type_for(workload.workers, workload.resources_per_worker)
-        if offer is None:
-            continue
-        node_type, nodes = offer
-        sites.append(
-            Site(
-                region=regions[name],
-                node_type=node_type,
-                nodes=nodes,
-                running_kw=nodes * node_type.power.power_w(workload.utilisation_fraction) / W_PER_KW * regions[name].pue,
-                idle_kw=nodes * node_type.power.power_w(0.0) / W_PER_KW * regions[name].pue,
-                usd_per_h=nodes * node_type.usd_per_h,
-            )
-        )
-    if not sites:
-        wanted = ", ".join(f"{amount:g} {name}" for name, amount in workload.resources_per_worker.items())
-        raise NoCapacityError(
-            f"none of the regions {', '.join(workload.regions)} can hold {workload.workers} workers of {wanted} each; ask for fewer or "
-            f"smaller workers, allow more regions, or raise max_workers of a node type"
-        )
-    return tuple(sites)
+
+    energy_kwh: FloatArray
+    usd: float
+    suspends: int
+    moves: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -80,6 +55,7 @@ class Costs:
         slot_s: Length of a slot, seconds.
         intensity_gco2_per_kwh: Expected intensity, shape (T, R).
         allowed: Whether a region may be used in a slot, shape (T, R).
+        spread_gco2_per_kwh: Standard deviation of the intensity's error, shape (T, R); None where it counts as certain.
     """
 
     workload: Workload
@@ -89,6 +65,7 @@ class Costs:
     slot_s: float
     intensity_gco2_per_kwh: FloatArray
     allowed: np.ndarray[tuple[int, int], np.dtype[np.bool_]]
+    spread_gco2_per_kwh: FloatArray | None = None
 
     @classmethod
     def expected(
@@ -124,6 +101,7 @@ class Costs:
             now=now,
             slot_s=slot_s,
             intensity_gco2_per_kwh=np.stack(columns, axis=1),
+            spread_gco2_per_kwh=np.stack([_spread(snapshot[site.region.zone], now, slot_s, slots) for site in sites], axis=1),
             allowed=allowed,
         )
 
@@ -180,107 +158,153 @@ class Costs:
         weights = self.starting_weights_h(self.workload.overheads.startup_s)
         total = np.zeros_like(self.intensity_gco2_per_kwh)
         for offset, weight in enumerate(weights):
-            shifted = np.full_like(total, np.inf)
-            count = len(total) - offset
-            if count > 0:
-                shifted[:count] = self.usd(gco2=self.intensity_gco2_per_kwh[offset:] * self.idle_kw * weight, usd=self.usd_per_h * weight)
-            total = total + shifted
+            held = self.usd(gco2=self.intensity_gco2_per_kwh * self.idle_kw * weight, usd=self.usd_per_h * weight)
+            total = total + _shifted(held, offset, fill=np.inf)
         return total
 
+    @property
+    def run_usd(self) -> FloatArray:
+        """Objective of running through each slot, allowed or not, shape (T, R)."""
+        return self.usd(gco2=self.intensity_gco2_per_kwh * self.running_kw * self.slot_h, usd=self.usd_per_h * self.slot_h)
+
+    @property
+    def origin(self) -> int:
+        """Index of the region that the next start comes from; one past the sites where it is none of them."""
+        index = self.index_of(self.progress.region if self.progress.is_started else self.workload.home_region)
+        return len(self.sites) if index is None else index
+
+    @property
+    def here(self) -> int:
+        """Index of the region that plans are compared with: where it runs, else where it would go on, else the first site."""
+        index = self.index_of(self.progress.region)
+        return index or 0
+
     def problem(self) -> Problem:
-        """The programme's arrays."""
-        overheads, intensity, regions = self.workload.overheads, self.intensity_gco2_per_kwh, len(self.sites)
-        run = self.usd(gco2=intensity * self.running_kw * self.slot_h, usd=self.usd_per_h * self.slot_h)
-        per_running_h = self.usd(gco2=intensity * self.running_kw, usd=0.0)
-        starting = self._starting()
-        elsewhere = 1.0 - np.eye(regions)
-        egress = self.workload.objective.usd_weight * overheads.egress_usd * elsewhere
-        start = (
-            (starting + overheads.restore_h * per_running_h)[:, None, :]
-            + overheads.migrate_h * per_running_h[:, None, :] * elsewhere[None]
-            + egress[None]
-        )
-        home = self.index_of(self.workload.home_region)
-        away = np.ones(regions) if home is None else elsewhere[home]
-        first = starting + overheads.migrate_h * per_running_h * away + self.workload.objective.usd_weight * overheads.egress_usd * away
+        """The programme's arrays. An origin that is no site is one more region, in which nothing can run."""
+        overheads, allowed = self.workload.overheads, self.allowed[:, :, None]
+        run = self.run_usd[:, :, None]
+        unit = self.usd(gco2=self.intensity_gco2_per_kwh * self.running_kw, usd=0.0)
+        startup_slots = self.slots_of(overheads.startup_s)
+        usable = np.stack([_shifted(self.allowed, offset, fill=False) for offset in range(startup_slots + 1)]).all(axis=0)
+        run, hold = np.where(allowed, run, np.inf), np.where(usable, self._starting(), np.inf)[:, :, None]
+        regions = max(len(self.sites), self.origin + 1)
+        if regions > len(self.sites):
+            outside = np.full((len(run), 1, 1), np.inf)
+            run, hold = np.concatenate([run, outside], axis=1), np.concatenate([hold, outside], axis=1)
+            unit = np.concatenate([unit, np.zeros((len(unit), 1))], axis=1)
+        move, send, fee = self._moving(regions)
         return Problem(
             run=run,
-            pause=overheads.checkpoint_h * per_running_h,
-            start=start,
-            first_start=first,
+            hold=hold,
+            pause=overheads.checkpoint_h * unit,
+            unit=unit,
+            move=move,
+            send=send,
+            fee=fee,
+            restore=overheads.restore_h,
+            speed=np.ones(1, dtype=np.int64),
             waiting=self.workload.objective.usd_per_h_delay * self.slot_h,
-            startup_slots=self.slots_of(overheads.startup_s),
+            startup_slots=startup_slots,
             quanta=self.quanta,
             allowed=self.allowed,
         )
 
+    def _moving(self, regions: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Running hours of a change of region at its end and at the region it leaves, and its price; each (R, R)."""
+        elsewhere, overheads = 1.0 - np.eye(regions), self.workload.overheads
+        fee = self.workload.objective.usd_weight * overheads.egress_usd * elsewhere
+        return overheads.migrate_h * elsewhere, np.zeros((regions, regions)), fee
+
     def initial(self) -> Initial:
-        """Where the programme begins. A checkpoint in a region that is no longer allowed counts as being in the first one."""
+        """Where the programme begins."""
         region = self.index_of(self.progress.region)
-        is_running = self.progress.is_running and region is not None
-        index = region or 0
-        pause = self.workload.overheads.checkpoint_h * self.usd(gco2=self.intensity_gco2_per_kwh[0] * self.running_kw, usd=0.0)[index]
-        weights = self.starting_weights_h(self.progress.starting_s if is_running else 0.0)
-        held = self.intensity_gco2_per_kwh[: len(weights), index]  # a start-up that outlasts the slots is never kept
-        starting = self.usd(gco2=held * self.sites[index].idle_kw, usd=self.sites[index].usd_per_h) * weights[: len(held)]
+        if not self.progress.is_running or region is None:
+            return Initial(region=self.origin, origin=self.origin, is_started=self.progress.is_started)
+        pause = self.workload.overheads.checkpoint_h * self.usd(gco2=self.intensity_gco2_per_kwh[0] * self.running_kw, usd=0.0)[region]
+        weights = self.starting_weights_h(self.progress.starting_s)
+        held = self.intensity_gco2_per_kwh[: len(weights), region]  # a start-up that outlasts the slots is never kept
+        starting = self.usd(gco2=held * self.sites[region].idle_kw, usd=self.sites[region].usd_per_h) * weights[: len(held)]
         return Initial(
-            region=index,
-            is_running=is_running,
+            region=region,
+            origin=self.origin,
+            is_running=True,
             is_started=self.progress.is_started,
             starting_slots=len(weights),
             starting=float(starting.sum()),
             pause=float(pause),
         )
 
-    def expected_of(self, path: tuple[int, ...], working: tuple[bool, ...]) -> Expected:
+    def draw(self, path: Sequence[int], working: Sequence[bool]) -> Draw:
+        """What a path draws and pays, by slot and region."""
+        initial, overheads = self.initial(), self.workload.overheads
+        slots, regions = len(self.intensity_gco2_per_kwh), len(self.sites)
+        move, send, _ = self._moving(max(regions, self.origin + 1))
+        running_h, idle_h, suspends, starts = draw(
+            np.array(path, dtype=np.int64),
+            np.array(working, dtype=np.bool_),
+            slots,
+            len(move),
+            initial.region,
+            initial.origin,
+            initial.is_running,
+            initial.is_started,
+            float(overheads.checkpoint_h),
+            float(overheads.restore_h),
+            move,
+            send,
+            self.slot_h,
+            self.unused_h,
+            self.starting_weights_h(self.progress.starting_s if initial.is_running else 0.0),
+            self.starting_weights_h(overheads.startup_s),
+        )
+        held_h = np.zeros((slots, regions))
+        for slot, (where, is_working) in enumerate(zip(path, working, strict=True)):
+            if is_working:
+                held_h[slot, where] = self.slot_h
+        held_h[len(path) - 1, path[-1]] -= self.unused_h
+        is_away, is_resume = starts[:, 0] != starts[:, 1], starts[:, 2] > 0
+        return Draw(
+            energy_kwh=running_h[:, :regions] * self.running_kw + idle_h[:, :regions] * self.idle_kw,
+            usd=float(((held_h + idle_h[:, :regions]) * self.usd_per_h).sum()) + overheads.egress_usd * int(is_away.sum()),
+            suspends=int(suspends),
+            moves=int((is_away & is_resume).sum()),
+        )
+
+    @property
+    def unused_h(self) -> float:
+        """Part of the last slot of work that is not needed."""
+        return max(0.0, self.quanta * self.slot_h - self.progress.remaining_h)
+
+    def expected_of(self, path: Sequence[int], working: Sequence[bool]) -> Expected:
         """What a path of `solve` costs, by the same model."""
-        overheads, intensity = self.workload.overheads, self.intensity_gco2_per_kwh
-        gco2 = energy_kwh = usd = 0.0
-        suspends = moves = 0
-        initial = self.initial()
-        at, is_running, is_started = initial.region, initial.is_running, initial.is_started
-        home = self.index_of(self.workload.home_region)
-        starting = self.starting_weights_h(self.progress.starting_s if is_running else 0.0)
-        since = 0
-        egress_usd = 0.0
-
-        def spend(hours: float, kw: float, slot: int, where: int, usd_per_h: float = 0.0) -> None:
-            nonlocal gco2, energy_kwh, usd
-            energy_kwh += kw * hours
-            gco2 += kw * hours * float(intensity[slot, where])
-            usd += usd_per_h * hours
-
-        last = len(path) - 1
-        unused_h = self.quanta * self.slot_h - self.progress.remaining_h
-        for slot, where in enumerate(path):
-            if is_running and where != at:
-                spend(overheads.checkpoint_h, self.sites[at].running_kw, max(slot - 1, 0), at)
-                suspends += where == IDLE
-                is_running = False
-            if where == IDLE:
-                continue
-            site = self.sites[where]
-            if not is_running:
-                away = where != (at if is_started else home)
-                moves += away and is_started
-                spend(overheads.restore_h * is_started + overheads.migrate_h * away, site.running_kw, slot, where)
-                egress_usd += overheads.egress_usd * away
-                starting, since = self.starting_weights_h(overheads.startup_s), slot
-                at, is_running, is_started = where, True, True
-            if working[slot]:
-                is_started = True
-                spend(self.slot_h - (unused_h if slot == last else 0.0), site.running_kw, slot, where, site.usd_per_h)
-            else:
-                spend(float(starting[slot - since]), site.idle_kw, slot, where, site.usd_per_h)
-        usd += egress_usd
-        finish_at = self.now + timedelta(seconds=len(path) * self.slot_s) - timedelta(hours=max(0.0, unused_h))
+        drawn = self.draw(path, working)
+        gco2 = float((drawn.energy_kwh * self.intensity_gco2_per_kwh).sum())
+        finish_at = self.now + timedelta(seconds=len(path) * self.slot_s) - timedelta(hours=self.unused_h)
         delay_h = (finish_at - self.now).total_seconds() / S_PER_H
         return Expected(
-            objective_usd=self.workload.objective.cost_usd(gco2=gco2, usd=usd, delay_h=delay_h),
+            objective_usd=self.workload.objective.cost_usd(gco2=gco2, usd=drawn.usd, delay_h=delay_h),
             gco2=gco2,
-            energy_kwh=energy_kwh,
-            usd=usd,
+            energy_kwh=float(drawn.energy_kwh.sum()),
+            usd=drawn.usd,
             finish_at=finish_at,
-            suspends=suspends,
-            moves=moves,
+            suspends=drawn.suspends,
+            moves=drawn.moves,
         )
+
+
+def _spread(forecast: Forecast, now: datetime, slot_s: float, slots: int) -> FloatArray:
+    """Standard deviation of the error, as if it were normal between the outer quantiles."""
+    if not {LOW, HIGH} <= set(forecast.quantiles_gco2_per_kwh):
+        return np.zeros(slots)
+    apart = forecast.resample(now, slot_s, slots, HIGH) - forecast.resample(now, slot_s, slots, LOW)
+    spread: FloatArray = apart / LEVELS_APART
+    return spread
+
+
+def _shifted(
+    values: FloatArray | np.ndarray[tuple[int, int], np.dtype[np.bool_]], offset: int, *, fill: float | bool
+) -> np.ndarray[tuple[int, int], Any]:
+    """The rows from `offset` on, and `fill` where there are none."""
+    moved = np.full_like(values, fill)
+    moved[: max(0, len(values) - offset)] = values[offset:]
+    return moved

@@ -11,16 +11,32 @@ from carbon_ray.policies.costs import Costs
 from carbon_ray.policies.programme import IDLE, Solution
 
 
+def run_through_in(costs: Costs, where: int) -> Solution | None:
+    """Run without a pause from now on in one region; None where that cannot be done in time."""
+    problem, initial = costs.problem(), costs.initial()
+    is_there = initial.is_running and where == initial.region
+    waits = initial.starting_slots if is_there else problem.startup_slots
+    length = waits + problem.quanta
+    if length > len(problem.run) or not problem.allowed[:length, where].all():
+        return None
+    working = tuple(slot >= waits for slot in range(length))
+    return Solution(
+        cost=float("inf"), keep_cost=float("inf"), start_costs=(), path=(where,) * length, working=working, levels=(0,) * length
+    )
+
+
 def run_through(costs: Costs) -> Solution:
     """Run without a pause: on where it runs and can, else started at once where that is cheapest now. Never misses a slot."""
     initial, problem = costs.initial(), costs.problem()
-    usable, where, waits = problem.allowed[0], initial.region, initial.starting_slots
+    usable, where, waits = problem.allowed[0], costs.here, initial.starting_slots
     if not initial.is_running or (not usable[where] and usable.any()):
-        where = min(range(len(usable)), key=lambda index: (not usable[index], problem.run[0, index], index))
+        where = min(range(len(usable)), key=lambda index: (not usable[index], costs.run_usd[0, index], index))
         waits = problem.startup_slots
     length = min(waits + problem.quanta, len(problem.run))
     working = tuple(slot >= waits for slot in range(length))
-    return Solution(cost=float("inf"), keep_cost=float("inf"), start_costs=(), path=(where,) * length, working=working)
+    return Solution(
+        cost=float("inf"), keep_cost=float("inf"), start_costs=(), path=(where,) * length, working=working, levels=(0,) * length
+    )
 
 
 def target_of(costs: Costs, solution: Solution) -> Placement | None:

@@ -1,20 +1,26 @@
-"""The exact dynamic programme of one rigid workload: when to run where, at the least cost. Arrays in, arrays out.
+"""The exact dynamic programme of one workload: when to run where, on how many workers, at the least cost. Arrays in, arrays out.
 
-State at the start of a slot: quanta of work still to do, region of the newest checkpoint, running or not. In each slot the
-workload runs one quantum in one region, starts (which may take whole slots without progress), or does nothing. Backward
-in time, so that the values of every alternative of the first slot are known and can be compared.
+State at the start of a slot: quanta of work still to do, region of the newest checkpoint, worker count it runs with or none.
+In each slot the workload runs on, starts (which may take whole slots without progress), or does nothing; another worker
+count is another start. Backward in time, so that the values of every alternative of the first slot are known and compared.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from carbon_ray.core.intensity import FloatArray
+from carbon_ray.policies.following import follow
+from carbon_ray.policies.recursion import backward
 
 IDLE = -1
 """Region index of a slot in which nothing is held."""
+
+Indices = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 _TIE = 1e-9
 """Relative difference below which two plans cost the same; sums in another order differ by less."""
@@ -22,27 +28,44 @@ _TIE = 1e-9
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Problem:
-    """Costs of one workload over T slots and R regions, all in one unit (USD of the objective).
+    """Costs of one workload over T slots, R regions and N worker counts, all in one unit (USD of the objective).
+
+    A start in r from a checkpoint in q at slot t costs `hold[t, r, n]` for the nodes that wait, `restore * unit[t, r]` where it
+    is a resume, and between two regions `move[q, r] * unit[t, r] + send[q, r] * unit[t, q] + fee[q, r]`.
 
     Attributes:
-        run: Cost of running one quantum, shape (T, R).
+        run: Cost of running through a slot, shape (T, R, N); inf where that is not allowed.
+        hold: Cost of nodes held through the start-up that begins in a slot, shape (T, R, N); inf where it cannot be.
         pause: Cost of the checkpoint written when a workload that ran in slot t stops after it, shape (T, R).
-        start: Cost of resuming in r from a checkpoint in q at slot t, all its start-up slots included, shape (T, R from, R to).
-        first_start: Cost of the very first start in r at slot t, shape (T, R).
+        unit: Cost of one running hour's energy, shape (T, R).
+        move: Running hours of a change of region, paid where it goes to, shape (R, R), diagonal zero.
+        send: Running hours of a change of region, paid where it comes from, shape (R, R), diagonal zero.
+        fee: Price of a change of region, shape (R, R), diagonal zero.
+        restore: Running hours of a resume.
+        speed: Quanta that each worker count does in a slot, shape (N,), each >= 1.
         waiting: Cost of every slot until the work is done, >= 0.
         startup_slots: Slots that a start takes before its first quantum.
-        quanta: Slots of work to do, >= 1.
+        quanta: Work to do, >= 1.
         allowed: Whether region r may be used in slot t, shape (T, R).
+        shortest_slots: Least slots that a started segment works, unless the work ends, >= 1.
+        max_moves: Most changes of region after the first start; None = any number.
     """
 
     run: FloatArray
+    hold: FloatArray
     pause: FloatArray
-    start: FloatArray
-    first_start: FloatArray
+    unit: FloatArray
+    move: FloatArray
+    send: FloatArray
+    fee: FloatArray
+    restore: float
+    speed: NDArray[np.int64]
     waiting: float
     startup_slots: int
     quanta: int
     allowed: np.ndarray[tuple[int, int], np.dtype[np.bool_]]
+    shortest_slots: int = 1
+    max_moves: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +73,9 @@ class Initial:
     """Where the workload stands at the start of slot 0.
 
     Attributes:
-        region: Index of the region of its newest checkpoint or running segment; its home before the first start.
+        region: Index of the region that it runs in; `origin` while it does not.
+        origin: Index of the region that its next start comes from: that of its newest checkpoint, its home before the first.
+        level: Index of the worker count it runs with.
         is_running: It ran, or was starting, until now.
         is_started: It has run before: the next start is a resume.
         starting_slots: Slots without progress that the running segment still needs.
@@ -59,6 +84,8 @@ class Initial:
     """
 
     region: int
+    origin: int
+    level: int = 0
     is_running: bool = False
     is_started: bool = False
     starting_slots: int = 0
@@ -76,6 +103,7 @@ class Solution:
         start_costs: Least cost if it is (re)started in each region at slot 0, shape (R,).
         path: Region per slot, `IDLE` where nothing is held, up to the slot that finishes the work; empty if impossible.
         working: Whether the slot makes progress (start-up slots do not), same length.
+        levels: Index of the worker count per slot, `IDLE` where nothing is held, same length.
     """
 
     cost: float
@@ -83,48 +111,173 @@ class Solution:
     start_costs: tuple[float, ...]
     path: tuple[int, ...]
     working: tuple[bool, ...]
+    levels: tuple[int, ...]
 
 
-class _Values:
-    """Least costs to go, indexed [slot, quanta left, region]; slot T holds the end."""
+def plain(values: FloatArray) -> FloatArray:
+    """The values in the one memory layout that the recursion is compiled for; every other one would be compiled anew."""
+    return np.require(values, dtype=np.float64, requirements=["C", "W"])
+
+
+class Values:
+    """Least costs to go of every state, for one number of moves that are left.
+
+    Args:
+        problem: Costs.
+        below: The values with one move less; None where moves are not counted, or none is left.
+    """
+
+    def __init__(self, problem: Problem, below: Values | None = None) -> None:
+        slots, regions, _ = problem.run.shape
+        none_left = np.full((slots, regions, problem.quanta + 1), np.inf)
+        is_limited = problem.max_moves is not None
+        landing = below.land if below is not None else (none_left if is_limited else none_left[:0])
+        self.problem = problem
+        self.work: FloatArray
+        self.begun: FloatArray
+        self.ran: FloatArray
+        self.idle: FloatArray
+        self.fresh: FloatArray
+        self.land: FloatArray
+        self.work, self.begun, self.ran, self.idle, self.fresh, self.land = backward(
+            *(plain(one) for one in (problem.run, problem.hold, problem.pause, problem.unit)),
+            *(plain(one) for one in (problem.move, problem.send, problem.fee)),
+            float(problem.restore),
+            problem.speed,
+            float(problem.waiting),
+            problem.startup_slots,
+            problem.shortest_slots,
+            problem.quanta,
+            landing,
+            is_limited,
+        )
+
+    def opened(self, slot: int, left: int) -> FloatArray:
+        """Cost to go of a start at `slot` by region and worker count, what it costs to get there not included, shape (R, N)."""
+        first_work = slot + self.problem.startup_slots
+        if first_work >= len(self.problem.run):
+            return np.full(self.problem.run.shape[1:], np.inf)
+        held = self.problem.hold[slot] + self.problem.startup_slots * self.problem.waiting
+        to_go: FloatArray = held + self.begun[first_work, :, :, left]
+        return to_go
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Alternatives:
+    """What the first slot can be used for, and what each use costs to the end.
+
+    Attributes:
+        keep: Going on as things are: running on, or staying suspended; inf if impossible.
+        suspend: Holding nothing; equal to `keep` for a workload that does not run.
+        starts: Starting, or moving, by region and worker count, shape (R, N); inf where it runs so already.
+        running: Region and worker count that it runs with; None while it does not.
+    """
+
+    keep: float
+    suspend: float
+    starts: FloatArray
+    running: tuple[int, int] | None
+
+    @property
+    def best(self) -> float:
+        """The least of all."""
+        return min(self.keep, self.suspend, float(self.starts.min()))
+
+    @property
+    def choice(self) -> tuple[int, int]:
+        """Region and worker count of the best use, `IDLE` for holding nothing; ties go to running on, then to starting."""
+        if self.running is not None and self.keep <= self.best:
+            return self.running
+        if self.starts.min() <= self.best + _TIE * abs(self.best):
+            region, level = np.unravel_index(np.argmin(self.starts), self.starts.shape)
+            return int(region), int(level)
+        return IDLE, IDLE
+
+
+class Programme:
+    """The least costs to go of every state of one problem: solved once, then asked about any state.
+
+    Args:
+        problem: Costs.
+    """
 
     def __init__(self, problem: Problem) -> None:
-        slots, regions = problem.run.shape
-        shape = (slots + 1, problem.quanta + 1, regions)
-        self.problem = problem
-        self._same_region = np.where(np.eye(regions, dtype=np.bool_), np.inf, 0.0)
-        self.run = np.full(shape, np.inf)  # run one quantum in this slot
-        self.ran = np.full(shape, np.inf)  # free to choose, having run in the slot before
-        self.idle = np.full(shape, np.inf)  # free to choose, suspended, checkpoint in the region
-        self.fresh = np.full((slots + 1, problem.quanta + 1), np.inf)  # never started
-        self.run[:, 0], self.ran[:, 0], self.idle[:, 0] = np.inf, 0.0, 0.0
-        for slot in range(slots - 1, -1, -1):
-            self._fill(slot)
+        self.problem, self.by_moves = problem, list[Values]()
+        for _ in range((problem.max_moves or 0) + 1):
+            self.by_moves.append(Values(problem, self.by_moves[-1] if self.by_moves else None))
 
-    def _fill(self, slot: int) -> None:
-        problem, left = self.problem, slice(1, None)
-        run = problem.run[slot] + problem.waiting + self.ran[slot + 1, :-1]
-        self.run[slot, left] = np.where(problem.allowed[slot], run, np.inf)
-        resumed = self._after_start(slot)[left]
-        wait = problem.waiting + self.idle[slot + 1, left]
-        restarts = resumed[:, None, :] + problem.start[slot][None]  # (quanta left, from, to)
-        self.idle[slot, left] = np.minimum(wait, restarts.min(axis=2))
-        first = (resumed + problem.first_start[slot]).min(axis=1)
-        self.fresh[slot, left] = np.minimum(problem.waiting + self.fresh[slot + 1, left], first)
-        # Who stops and starts again in the same region at once was never told to stop: that is no plan that can be followed.
-        elsewhere = (restarts + self._same_region).min(axis=2)
-        stopped = np.minimum(wait, elsewhere) + (problem.pause[slot - 1] if slot else 0.0)
-        self.ran[slot, left] = np.minimum(self.run[slot, left], stopped)
+    def alternatives(self, initial: Initial, left: int | None = None) -> Alternatives:
+        """The first slot's alternatives.
 
-    def _after_start(self, slot: int) -> FloatArray:
-        """Cost to go of a start at `slot`, its own start cost not included, shape (quanta + 1, R)."""
+        Args:
+            initial: Where the workload stands.
+            left: Quanta still to do; all of the problem's by default, and in any case before the first start.
+        """
+        problem, values = self.problem, self.by_moves[-1]
+        left = problem.quanta if left is None else left
+        starts = self.starts(0, left, len(self.by_moves) - 1, initial.origin, initial.is_started)
+        idle = problem.waiting + float(values.idle[1, initial.origin, left] if initial.is_started else values.fresh[1, initial.origin])
+        if not initial.is_running:
+            return Alternatives(keep=idle, suspend=idle, starts=starts, running=None)
+        first_work, region = initial.starting_slots, initial.region
+        usable = first_work < len(problem.run) and problem.allowed[: first_work + 1, region].all()
+        running = float(values.work[first_work, region, initial.level, left]) if usable else np.inf
+        starts = starts + initial.pause
+        starts[region, initial.level] = np.inf
+        return Alternatives(
+            keep=running + initial.starting + first_work * problem.waiting,
+            suspend=initial.pause + idle,
+            starts=starts,
+            running=(region, initial.level),
+        )
+
+    def follow(self, initial: Initial, choice: tuple[int, int], left: int | None = None) -> tuple[Indices, Indices, Flags]:
+        """The least-cost path that begins with `choice`, one of the alternatives with a finite cost.
+
+        Returns:
+            Region, worker count's index (`IDLE` where nothing is held) and whether there is progress, by slot.
+        """
+        problem, one = self.problem, len(self.by_moves) == 1
+        stacked = [
+            getattr(self.by_moves[0], name)[None] if one else np.stack([getattr(values, name) for values in self.by_moves])
+            for name in ("work", "begun", "ran", "idle", "fresh")
+        ]
+        path, levels, working = follow(
+            *stacked,
+            *(plain(array) for array in (problem.hold, problem.unit, problem.move, problem.send, problem.fee)),
+            float(problem.restore),
+            problem.speed,
+            float(problem.waiting),
+            problem.startup_slots,
+            problem.shortest_slots,
+            problem.quanta if left is None else left,
+            problem.max_moves is not None,
+            initial.region,
+            initial.level,
+            initial.origin,
+            initial.is_running,
+            initial.is_started,
+            initial.starting_slots,
+            *choice,
+        )
+        return path, levels, working
+
+    def getting_there(self, slot: int, origin: int, is_started: bool) -> FloatArray:
+        """Cost of a start at `slot` from a checkpoint, or a home, in `origin` by region, without the nodes' own, shape (R,)."""
         problem = self.problem
-        first_work = slot + problem.startup_slots
-        if first_work >= len(problem.run):
-            return np.full(self.run.shape[1:], np.inf)
-        usable = problem.allowed[slot : first_work + 1].all(axis=0)
-        to_go: FloatArray = self.run[first_work] + problem.startup_slots * problem.waiting
-        return np.where(usable, to_go, np.inf)
+        hours = problem.move[origin] + (problem.restore if is_started else 0.0)
+        cost: FloatArray = hours * problem.unit[slot] + problem.send[origin] * problem.unit[slot, origin] + problem.fee[origin]
+        return cost
+
+    def starts(self, slot: int, left: int, moves: int, origin: int, is_started: bool) -> FloatArray:
+        """Cost to go of each start at `slot`, shape (R, N)."""
+        costs = self.getting_there(slot, origin, is_started)[:, None]
+        here = self.by_moves[moves].opened(slot, left)
+        if self.problem.max_moves is None or not is_started:  # the first start is no move
+            return costs + here
+        away = self.by_moves[moves - 1].opened(slot, left) if moves else np.full_like(here, np.inf)
+        away[origin] = here[origin]
+        return costs + away
 
 
 def solve(problem: Problem, initial: Initial, *, keep: bool = False) -> Solution:
@@ -135,64 +288,17 @@ def solve(problem: Problem, initial: Initial, *, keep: bool = False) -> Solution
         initial: Where the workload stands.
         keep: Take the best plan among those that keep the first slot as it is, if there is one.
     """
-    values, quanta, region = _Values(problem), problem.quanta, initial.region
-    slots = len(problem.run)
-    opening = problem.start[0, region] if initial.is_started else problem.first_start[0]
-    starts = values._after_start(0)[quanta] + opening
-    idle = problem.waiting + (values.idle[1, quanta, region] if initial.is_started else values.fresh[1, quanta])
-    if initial.is_running:
-        first_work = initial.starting_slots
-        usable = first_work < slots and problem.allowed[: first_work + 1, region].all()
-        keep_cost = values.run[first_work, quanta, region] + initial.starting + first_work * problem.waiting if usable else np.inf
-        starts = starts + initial.pause
-        starts[region] = np.inf  # it runs there already
-        cost = min(keep_cost, initial.pause + idle, starts.min())
-    else:
-        keep_cost = idle
-        cost = min(keep_cost, starts.min())
-    if keep and np.isfinite(keep_cost):
-        cost, starts = keep_cost, np.full_like(starts, np.inf)
-    path, working = _walk(values, initial, cost, keep_cost, starts) if np.isfinite(cost) else ((), ())
-    return Solution(cost=float(cost), keep_cost=float(keep_cost), start_costs=tuple(map(float, starts)), path=path, working=working)
-
-
-def _walk(values: _Values, initial: Initial, cost: float, keep: float, starts: FloatArray) -> tuple[tuple[int, ...], tuple[bool, ...]]:
-    """Follow the least costs forward from slot 0, given the value chosen there."""
-    problem, path, working = values.problem, list[int](), list[bool]()
-    region, is_started, is_running, left = initial.region, initial.is_started, initial.is_running, problem.quanta
-    must_work = False  # a start, or a choice to keep running, is followed by at least one quantum
-
-    def hold(where: int, slots: int, makes_progress: bool) -> None:
-        path.extend([where] * slots)
-        working.extend([makes_progress] * slots)
-
-    def start(where: int) -> None:
-        nonlocal region, is_started, is_running, must_work
-        hold(where, problem.startup_slots, makes_progress=False)
-        region, is_started, is_running, must_work = where, True, True, True
-
-    if is_running and keep <= cost:
-        hold(region, initial.starting_slots, makes_progress=False)
-        must_work = True
-    elif starts.min() <= cost + _TIE * abs(cost):
-        start(int(np.argmin(starts)))
-    else:
-        is_running = False
-        hold(IDLE, 1, makes_progress=False)
-    while left:
-        slot = len(path)
-        if is_running and (must_work or values.run[slot, left, region] <= values.ran[slot, left, region]):
-            hold(region, 1, makes_progress=True)
-            left, must_work = left - 1, False
-            continue
-        stops, is_running = is_running, False
-        opening = problem.start[slot, region] if is_started else problem.first_start[slot]
-        opened = values._after_start(slot)[left] + opening
-        if stops:
-            opened[region] = np.inf
-        wait = problem.waiting + (values.idle[slot + 1, left, region] if is_started else values.fresh[slot + 1, left])
-        if opened.min() <= wait + _TIE * abs(wait):
-            start(int(np.argmin(opened)))
-        else:
-            hold(IDLE, 1, makes_progress=False)
-    return tuple(path), tuple(working)
+    programme = Programme(problem)
+    first = programme.alternatives(initial)
+    if keep and np.isfinite(first.keep):
+        first = replace(first, suspend=np.inf, starts=np.full_like(first.starts, np.inf))
+    none = np.zeros(0, dtype=np.int64)
+    path, levels, working = programme.follow(initial, first.choice) if np.isfinite(first.best) else (none, none, none)
+    return Solution(
+        cost=first.best,
+        keep_cost=first.keep,
+        start_costs=tuple(map(float, first.starts.min(axis=1))),
+        path=tuple(path.tolist()),
+        working=tuple(map(bool, working.tolist())),
+        levels=tuple(levels.tolist()),
+    )

@@ -10,14 +10,16 @@ from carbon_ray.policies.costs import Costs
 from carbon_ray.policies.programme import IDLE, Solution
 
 
-def of(costs: Costs, solution: Solution, target: Placement | None, *, is_forced: bool) -> str:
+def of(costs: Costs, solution: Solution, target: Placement | None, *, is_forced: bool, is_guarded: bool = False) -> str:
     """The reason of a plan's first step."""
-    here = costs.initial().region
+    here = costs.here
     here_name, here_now = costs.sites[here].region.name, costs.intensity_gco2_per_kwh[0, here]
     running = costs.progress.is_running
     if is_forced:
         where = target.region if target else here_name
         return f"run in {where} without a pause: the deadline {costs.workload.deadline_at:%m-%d %H:%MZ} leaves no room for waiting"
+    if is_guarded and target is not None:
+        return f"run through in {target.region}: waiting would gain too little for the risk of ending above running at once"
     if target is None:
         doing = f"suspend: {here_now:.0f} g/kWh in {here_name} now" if running else f"wait: {_cheapest_now(costs)} now"
         return f"{doing}; {_next_start(costs, solution)}; {_against_running(costs, solution)}"
@@ -69,7 +71,7 @@ def _against_running(costs: Costs, solution: Solution) -> str:
     length = waits + costs.quanta
     if length > len(costs.intensity_gco2_per_kwh):
         return "the work could not end in time otherwise"
-    here = costs.initial().region
+    here = costs.here
     if solution.path == (here,) * length:
         return "which is to run through"
     through = costs.expected_of((here,) * length, tuple(slot >= waits for slot in range(length)))

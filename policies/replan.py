@@ -1,7 +1,8 @@
 """carbon_ray's own policy: solve the exact programme on the newest forecast at every tick and do its first step.
 
-A plan is advice for now. Two things stand between the optimum and the action: hysteresis (a running workload is left
-alone for a gain below the threshold) and the deadline (when no plan meets it any more, the work runs).
+A plan is advice for now. Three things stand between the optimum and the action: hysteresis (a running workload is left
+alone for a gain below the threshold), the guard against backfire (the chance that the plan ends above run-now has a price)
+and the deadline (when no plan meets it any more, the work runs).
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ from carbon_ray.core.workload import Progress, Workload
 from carbon_ray.policies import reasons
 from carbon_ray.policies.base import Surroundings, placement_of
 from carbon_ray.policies.costs import Costs
-from carbon_ray.policies.plans import plan_of, run_through, target_of
-from carbon_ray.policies.programme import solve
+from carbon_ray.policies.counterfactual import chance_of, run_now_of
+from carbon_ray.policies.plans import plan_of, run_through, run_through_in, target_of
+from carbon_ray.policies.programme import Solution, solve
 
 _ROUNDING_S = 1e-6
+NEGLIGIBLE = 0.01
+"""Chance of a backfire below which nothing else is looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,11 +37,14 @@ class Replan:
         hysteresis_fraction: A running workload is stopped or moved only for a gain above this share of what running on for one
             slot costs.
         hysteresis_usd: ... and above this many USD.
+        backfire_fraction: What ending above run-now is worth avoiding, as a share of run-now's emissions at the objective's carbon
+            price. 0 switches the guard off.
     """
 
     slot_s: float = 900.0
     hysteresis_fraction: float = 0.02
     hysteresis_usd: float = 0.0
+    backfire_fraction: float = 0.8
 
     def decide(self, workload: Workload, progress: Progress, around: Surroundings, *, now: datetime) -> tuple[Plan, Decision]:
         """The optimum of the newest forecast, and its first step. See `PlacementPolicy.decide`."""
@@ -50,13 +57,19 @@ class Replan:
         can_keep = math.isfinite(solution.keep_cost)
         gain_usd = 0.0 if is_forced else solution.keep_cost - solution.cost
         # The gain is that of acting now and not a slot later, so it is held against what a slot costs, not the whole work.
-        threshold_usd = max(self.hysteresis_usd, self.hysteresis_fraction * float(problem.run[0, initial.region]))
+        threshold_usd = max(self.hysteresis_usd, self.hysteresis_fraction * float(costs.run_usd[0, costs.here]))
         if initial.is_running and can_keep and 0 < gain_usd <= threshold_usd:
             solution, gain_usd = solve(problem, initial, keep=True), 0.0
+        is_guarded = False
         if is_forced:
             solution = run_through(costs)
+        else:
+            chosen = self._guarded(costs, solution)
+            is_guarded, solution = chosen is not solution, chosen
         target = target_of(costs, solution)
-        plan = plan_of(costs, solution, reasons.of(costs, solution, target, is_forced=is_forced), around.snapshot.version)
+        plan = plan_of(
+            costs, solution, reasons.of(costs, solution, target, is_forced=is_forced, is_guarded=is_guarded), around.snapshot.version
+        )
         decision = Decision(
             workload_id=workload.workload_id,
             at=now,
@@ -67,6 +80,25 @@ class Replan:
             is_forced=is_forced or not can_keep,
         )
         return plan, decision
+
+    def _guarded(self, costs: Costs, solution: Solution) -> Solution:
+        """The plan, or running through from now on where that is worth more once the risk of a backfire has its price."""
+        run_now = run_now_of(costs)
+        if run_now is None or not self.backfire_fraction:
+            return solution
+        price_usd = self.backfire_fraction * costs.workload.objective.cost_usd(gco2=run_now.total_gco2, usd=0.0)
+        best_usd, best = math.inf, solution
+        chance = chance_of(costs, solution.path, solution.working, run_now)
+        if chance <= NEGLIGIBLE:
+            return solution
+        for course in (solution, *(run_through_in(costs, where) for where in range(len(costs.sites)))):
+            if course is None:
+                continue
+            chance = chance_of(costs, course.path, course.working, run_now)
+            total_usd = costs.expected_of(course.path, course.working).objective_usd + price_usd * chance
+            if total_usd < best_usd:
+                best_usd, best = total_usd, course
+        return best
 
     def require_feasible(self, workload: Workload, around: Surroundings, *, now: datetime) -> None:
         """Check at submission that the work can end in time, by the same programme that will plan it.

@@ -8,6 +8,7 @@
       WorkloadRejected                change the request
         DeadlinePassed                choose a later deadline        .deadline_at, .now
         DeadlineTooShort              choose a later deadline        .deadline_at, .earliest_finish_at
+          DeadlineCrowded             ... because of what was admitted before
         NoCapacityError               ask for less, or allow more regions
       ProviderError                   .provider, .zone
         ProviderUnavailable           retry, then fall back
@@ -114,6 +115,17 @@ class DeadlineTooShort(WorkloadRejected):
         return (
             f"the deadline {self.deadline_at:%Y-%m-%dT%H:%MZ} cannot be met: run at once, the work ends at "
             f"{self.earliest_finish_at:%Y-%m-%dT%H:%MZ} (start-up and safety margin included); choose a deadline at or after that"
+        )
+
+
+class DeadlineCrowded(DeadlineTooShort):
+    """Alone the work would be in time; on the nodes that admitted workloads leave it would not."""
+
+    def __str__(self) -> str:
+        return (
+            f"the deadline {self.deadline_at:%Y-%m-%dT%H:%MZ} cannot be met beside the workloads admitted before: on the nodes that they "
+            f"leave, the work ends at {self.earliest_finish_at:%Y-%m-%dT%H:%MZ}; choose a deadline at or after that, allow more regions, "
+            f"or ask for fewer workers"
         )
 
 

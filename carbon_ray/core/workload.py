@@ -121,6 +121,8 @@ class Progress:
         is_started: True once any work was done: the next start pays a restore.
         since_at: When it last started, moved or suspended; None before the first start.
         starting_s: Seconds a running segment still needs before its first step; 0 once it steps.
+        emitted_gco2: Its emissions until now, g; None where nobody counted.
+        run_now_gco2: What run-now would have emitted until now, g; None where nobody counted.
     """
 
     remaining_h: float
@@ -129,3 +131,5 @@ class Progress:
     is_started: bool = False
     since_at: datetime | None = None
     starting_s: float = 0.0
+    emitted_gco2: float | None = None
+    run_now_gco2: float | None = None

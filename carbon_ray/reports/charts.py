@@ -24,7 +24,7 @@ from carbon_ray.reports import palette
 from carbon_ray.reports.run_report import CurvePoint, NodeEventRow, RunReport, SegmentRow
 from carbon_ray.reports.wording import mass, mass_unit
 
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: it can be selected, searched and read aloud
     "font.size": 10.0,
     "axes.edgecolor": palette.LINE,
@@ -58,7 +58,7 @@ def timeline_svg(report: RunReport, intensity: Mapping[str, IntensitySeries]) ->
     shown = _shown_span(report)
     colours = palette.region_colours([*intensity, *(segment.region for segment in report.segments)])
     regions = sorted({*colours, *(event.region for event in report.node_events)})
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(_WIDTH_IN, 5.0 + 0.28 * len(regions)), layout="constrained")
         top, strip, nodes = figure.subplots(3, 1, sharex=True, height_ratios=[4.0, 0.5, 0.35 * len(regions) + 0.15])
         _draw_intensity(top, intensity, colours, report.segments, shown)
@@ -71,7 +71,7 @@ def timeline_svg(report: RunReport, intensity: Mapping[str, IntensitySeries]) ->
         _mark(top, report.submitted_at, "submitted", shown)
         _mark(top, report.deadline_at, "deadline", shown)
         _time_axis(nodes, shown)
-        return _svg(figure, "timeline")
+        return svg_of(figure, "timeline")
 
 
 def cumulative_svg(report: RunReport) -> str:
@@ -79,7 +79,7 @@ def cumulative_svg(report: RunReport) -> str:
     shown = _shown_span(report)
     best = report.clairvoyant
     unit, grams = mass_unit(max(report.totals.gco2, report.counterfactual.gco2))
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(_WIDTH_IN, 3.3), layout="constrained")
         axes = figure.subplots()
         if best is not None:
@@ -96,7 +96,7 @@ def cumulative_svg(report: RunReport) -> str:
         axes.grid(axis="y")
         axes.tick_params(length=0)
         _time_axis(axes, shown)
-        return _svg(figure, "cumulative")
+        return svg_of(figure, "cumulative")
 
 
 def _x(at: datetime) -> float:
@@ -247,7 +247,7 @@ def _time_axis(axes: Axes, shown: Span) -> None:
     axes.set_xlabel("UTC")
 
 
-def _svg(figure: Figure, name: str) -> str:
+def svg_of(figure: Figure, name: str) -> str:
     """The figure as an SVG element whose ids are its own on the page and whose neutral colours are the page's."""
     buffer = io.StringIO()
     with warnings.catch_warnings(), matplotlib.rc_context({"svg.hashsalt": name}):

@@ -32,7 +32,7 @@ PLAN = ["plan", "--hours", 6, "--zones", "DE", "--start", START]
         (["forecast", "--zones", " ,"], "--zones names nothing"),
         (["forecast", "--zone", "DE", "--hours", "0"], "'--hours'"),
         (["forecast", "--zone", "DE", "--start", "2024-05-07"], "has no UTC offset"),
-        (["forecast", "--zone", "DE", "--forecaster", "oracle"], "use one of ewma, persistence"),
+        (["forecast", "--zone", "DE", "--forecaster", "oracle"], "use one of ewma, linear, persistence"),
         (["forecast", "--zone", "DE", "--kind", "marginal"], "counts average_lifecycle, not marginal"),
         (["forecast", "--zone", "DE", "--kind", "green"], "use one of average_lifecycle, average_direct, marginal"),
         (["forecast", "--zone", "DE", "--traces", "absent.csv", "--start", START], "there is no such file"),

@@ -27,14 +27,19 @@ needs_data = pytest.mark.skipif(not (DATA / "golden").is_dir(), reason=f"the gol
 T0 = datetime(2022, 1, 1, tzinfo=UTC)
 
 
-def problem_of(ci: np.ndarray, quanta: int, home: int, ow: float, orr: float, om: float) -> Problem:
+def problem_of(ci: np.ndarray, quanta: int, ow: float, orr: float, om: float) -> Problem:
     slots, regions = ci.shape
-    away = 1 - np.eye(regions)
+    none = np.zeros((regions, regions))
     return Problem(
-        run=ci,
+        run=ci[:, :, None],
+        hold=np.zeros((slots, regions, 1)),
         pause=ow * ci,
-        start=(orr + om * away)[None] * ci[:, None, :],
-        first_start=om * away[home][None] * ci,
+        unit=ci,
+        move=om * (1 - np.eye(regions)),
+        send=none,
+        fee=none,
+        restore=orr,
+        speed=np.ones(1, dtype=np.int64),
         waiting=0.0,
         startup_slots=0,
         quanta=quanta,
@@ -69,7 +74,7 @@ def test_every_small_instance_is_solved_exactly() -> None:
     assert len(instances) == 200
     for case in instances:
         ci, overheads = np.array(case["ci"], dtype=float), (case["ow"], case["or"], case["om"])
-        solution = solve(problem_of(ci, case["J"], case["home"], *overheads), Initial(region=case["home"]))
+        solution = solve(problem_of(ci, case["J"], *overheads), Initial(region=case["home"], origin=case["home"]))
         assert solution.cost == pytest.approx(case["optimal_cost"], abs=1e-6), case["id"]
         assert cost_of(solution.path, ci, case["home"], *overheads) == pytest.approx(case["optimal_cost"], abs=1e-6), case["id"]
         assert sum(where != IDLE for where in solution.path) == case["J"]
@@ -143,10 +148,10 @@ def test_every_real_trace_optimum() -> None:
         job_h = int(row["job_h"])
         ci = values[start : start + job_h + int(row["slack_h"])]
         home, costs = zones.index(row["home"]), (overheads["ow"], overheads["or"], overheads["om"])
-        everywhere = solve(problem_of(ci, job_h, home, *costs), Initial(region=home))
+        everywhere = solve(problem_of(ci, job_h, *costs), Initial(region=home, origin=home))
         assert everywhere.cost == pytest.approx(float(row["optimal"]), rel=1e-6), row["id"]
         assert cost_of(everywhere.path, ci, home, *costs) == pytest.approx(float(row["optimal"]), rel=1e-6)
-        at_home = solve(problem_of(ci[:, [home]], job_h, 0, *costs), Initial(region=0))
+        at_home = solve(problem_of(ci[:, [home]], job_h, *costs), Initial(region=0, origin=0))
         assert at_home.cost == pytest.approx(float(row["optimal_home_only"]), rel=1e-6), row["id"]
         moved = Overheads(checkpoint_h=overheads["ow"], restore_h=overheads["or"], migrate_h=overheads["om"])
         assert through_policy(ci, zones, job_h, row["home"], moved) == pytest.approx(float(row["optimal"]), rel=1e-6)

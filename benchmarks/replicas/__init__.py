@@ -1,0 +1,1 @@
+"""Published studies run again on their own data, on the arithmetic that carbon_ray's rules use."""

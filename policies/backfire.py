@@ -1,0 +1,49 @@
+"""Not worse than run-now: the chance that a plan ends above run-now, from the forecast's quantiles, compiled.
+
+What counts is the difference of two courses: where both draw the same power at the same time, an error of the forecast
+hits both and cancels. The errors of one region are taken as normal and as correlated over time, those of two regions as
+independent.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+
+_ROUNDING = 1e-9
+"""Share of run-now's emissions below which a difference is none."""
+PERSISTENCE_PER_H = 0.95
+"""Correlation of the errors of neighbouring hours. Of hourly grids of 2021, direct forecasts' errors had 0.93 to 0.97."""
+LEVELS_APART = 2.0 * 1.2815515655446004
+"""Standard deviations between the 0.1 and the 0.9 quantile of a normal distribution."""
+
+
+@numba.njit(cache=True, nogil=True)
+def chance_of_backfire(energy, run_now_energy, intensity, spread, ahead, total, persistence):  # type: ignore[no-untyped-def]
+    """Chance that a plan's emissions exceed run-now's.
+
+    Args:
+        energy: What the plan draws from now on, kWh by slot and region, shape (T, R).
+        run_now_energy: What run-now would draw, kWh, same shape.
+        intensity: Expected intensity, gCO2e per kWh, same shape.
+        spread: Standard deviation of its error, gCO2e per kWh, same shape.
+        ahead: Emissions of run-now until now less those of the workload, g.
+        total: Expected emissions of run-now as a whole, g.
+        persistence: Correlation of the errors of neighbouring slots.
+    """
+    mean, variance = -ahead, 0.0
+    slots, regions = energy.shape
+    for region in range(regions):
+        carried = 0.0  # sum of the errors before, each weakened by its age
+        for slot in range(slots):
+            difference = energy[slot, region] - run_now_energy[slot, region]
+            mean += difference * intensity[slot, region]
+            error = difference * spread[slot, region]
+            variance += error * error + 2 * persistence * carried * error
+            carried = persistence * carried + error
+    deviation = np.sqrt(max(variance, 0.0))
+    if deviation <= _ROUNDING * total:
+        return 1.0 if mean > _ROUNDING * total else 0.0
+    return 0.5 * (1 + math.erf(mean / deviation / math.sqrt(2.0)))

@@ -1,0 +1,1 @@
+"""Deciding for many workloads at once: capacity per region and interval couples them."""

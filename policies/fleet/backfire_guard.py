@@ -1,0 +1,83 @@
+"""Not worse than run-now, for a fleet: who risks to end above run-now runs through, where nodes are left for that.
+
+The rule for each member is that of `carbon_ray.policies.replan.Replan`; only the courses that it may choose from are fewer.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from carbon_ray.core.intensity import FloatArray
+from carbon_ray.policies.costs import Costs
+from carbon_ray.policies.counterfactual import chance_of, run_now_of
+from carbon_ray.policies.fleet.allocation import Allocation
+from carbon_ray.policies.fleet.batch import Batch
+from carbon_ray.policies.fleet.kernel import IDLE
+from carbon_ray.policies.plans import run_through_in
+from carbon_ray.policies.programme import Solution
+from carbon_ray.policies.replan import NEGLIGIBLE
+
+
+def guard(allocation: Allocation, backfire_fraction: float) -> Allocation:
+    """The allocation with runs through from now on instead of plans that are too likely to end above run-now.
+
+    Members choose in order of priority. The sum and the bound stay those of the plans before.
+
+    Args:
+        allocation: Plans by expected costs.
+        backfire_fraction: As `Replan`; 0 switches the guard off.
+    """
+    if not backfire_fraction:
+        return allocation
+    batch, solutions = allocation.batch, list(allocation.solutions)
+    room, guarded = batch.capacity - allocation.used(), []
+    for index in sorted(range(len(solutions)), key=lambda index: -batch.members[index].priority):
+        before = solutions[index]
+        if not before.path:
+            continue
+        chosen = _chosen(batch, index, before, room, backfire_fraction)
+        if chosen is not before:
+            _hold(batch, index, before, room, 1.0)
+            _hold(batch, index, chosen, room, -1.0)
+            solutions[index] = replace(chosen, cost=before.cost, keep_cost=before.keep_cost)
+            guarded.append(index)
+    return replace(allocation, solutions=tuple(solutions), guarded=frozenset(guarded))
+
+
+def _chosen(batch: Batch, index: int, before: Solution, room: FloatArray, backfire_fraction: float) -> Solution:
+    costs = batch.costs(index)
+    run_now = run_now_of(costs)
+    if run_now is None or chance_of(costs, before.path, before.working, run_now) <= NEGLIGIBLE:
+        return before
+    price_usd = backfire_fraction * costs.workload.objective.cost_usd(gco2=run_now.total_gco2, usd=0.0)
+    best_usd, best = math.inf, before
+    for course in (before, *_courses(batch, index, costs, before, room)):
+        chance = chance_of(costs, course.path, course.working, run_now)
+        total_usd = costs.expected_of(course.path, course.working).objective_usd + price_usd * chance
+        if total_usd < best_usd:
+            best_usd, best = total_usd, course
+    return best
+
+
+def _courses(batch: Batch, index: int, costs: Costs, before: Solution, room: FloatArray) -> list[Solution]:
+    """Runs through from now on that the nodes left and the member's own allow."""
+    _hold(batch, index, before, room, 1.0)
+    found = []
+    for where in range(len(costs.sites)):
+        site = batch.columns.first_site[index] + where
+        course = run_through_in(costs, where)
+        if course is not None:
+            left = room[: len(course.path), batch.columns.site_pool[site]].min()
+            found.extend([course] if left + 1e-9 >= batch.columns.site_nodes[site] else [])
+    _hold(batch, index, before, room, -1.0)
+    return found
+
+
+def _hold(batch: Batch, index: int, solution: Solution, room: FloatArray, sign: float) -> None:
+    path = np.array(solution.path, dtype=np.int64)
+    held = np.flatnonzero(path != IDLE)
+    sites = batch.columns.first_site[index] + path[held]
+    room[held, batch.columns.site_pool[sites]] += sign * batch.columns.site_nodes[sites]

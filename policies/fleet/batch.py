@@ -1,0 +1,234 @@
+"""From members and surroundings to the arrays that the kernels read: one forecast matrix for all, few lines of Python a member."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carbon_ray.core.forecast import ForecastSnapshot
+from carbon_ray.core.intensity import FloatArray
+from carbon_ray.core.region import Region
+from carbon_ray.core.units import S_PER_H
+from carbon_ray.core.workload import Workload
+from carbon_ray.policies.backfire import LEVELS_APART
+from carbon_ray.policies.costs import HIGH, LOW, Costs
+from carbon_ray.policies.fleet.kernel import Columns, IntArray, Scratch, scratch_for
+from carbon_ray.policies.fleet.member import FairShares, Member, Offer
+from carbon_ray.policies.sites import Site, sites_for
+
+_ROUNDING = 1e-9
+
+_SITE_FIELDS = 6
+"""Fields of `Columns` that have one number a site; the others have one a member."""
+
+_REAL = frozenset(
+    ["starting_h", "startup_h", "usd_per_kgco2", "usd_weight", "waiting", "checkpoint_h", "restore_h", "migrate_h", "fee", "weight"]
+)
+"""Fields of `Columns` with one number a member that need not be whole."""
+
+
+class Shape:
+    """The sites of all workloads that ask for the same workers in the same regions, and where they stand in the arrays."""
+
+    def __init__(self, workload: Workload, regions: Mapping[str, Region], first: int) -> None:
+        self.sites: tuple[Site, ...] = sites_for(workload, regions)
+        self.index = {site.region.name: index for index, site in enumerate(self.sites)}
+        self.first = first
+        order = list(regions)
+        self.regions: IntArray = np.array([order.index(site.region.name) for site in self.sites], dtype=np.int64)
+
+
+def _key(workload: Workload) -> tuple[object, ...]:
+    wanted = tuple(sorted(workload.resources_per_worker.items()))
+    return workload.regions, workload.home_region, workload.workers, wanted, workload.utilisation_fraction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Batch:
+    """Members of one instant as the kernels see them.
+
+    Attributes:
+        members: In the order of all arrays.
+        now: Start of slot 0, aware UTC.
+        slot_s: Length of a slot, seconds.
+        columns: Numbers of the members and their sites.
+        shapes: Sites of each member.
+        intensity_gco2_per_kwh: Expected intensity by slot and region, shape (T, R).
+        spread_gco2_per_kwh: Standard deviation of its error, same shape.
+        allowed: Whether a region may be used in a slot, shape (T, R).
+        capacity: Nodes by slot and pool, shape (T, P).
+        pools: Names of the node types.
+        scratch: Memory of the kernels.
+    """
+
+    members: tuple[Member, ...]
+    now: datetime
+    slot_s: float
+    columns: Columns
+    shapes: tuple[Shape, ...]
+    intensity_gco2_per_kwh: FloatArray
+    spread_gco2_per_kwh: FloatArray
+    allowed: NDArray[np.bool_]
+    capacity: FloatArray
+    pools: tuple[str, ...]
+    scratch: Scratch
+
+    @classmethod
+    def of(
+        cls,
+        members: Sequence[Member],
+        regions: Mapping[str, Region],
+        snapshot: ForecastSnapshot,
+        *,
+        now: datetime,
+        slot_s: float,
+        blocked_until: Mapping[str, datetime] | None = None,
+        offer: Offer | None = None,
+        shares: FairShares | None = None,
+        until_at: datetime | None = None,
+    ) -> Batch:
+        """The arrays.
+
+        Args:
+            members: Who.
+            regions: Every region of the cluster, by name.
+            snapshot: Forecasts.
+            now: Start of slot 0, aware UTC.
+            slot_s: Length of a slot, seconds.
+            blocked_until: Regions that cannot give nodes before an instant.
+            offer: Nodes on offer; node types that it does not name, or all without it, are there with `max_nodes`.
+            shares: Weights of teams.
+            until_at: Plan every member up to this instant and not to its own latest finish.
+
+        Raises:
+            UnknownRegionError: A workload names a region that the cluster lacks.
+            NoCapacityError: No allowed region can hold a workload's workers.
+            UnknownZoneError: The snapshot lacks a region's zone.
+            ForecastHorizonError: A forecast does not reach the deadline of a workload that may use the region.
+            OutsideDataError: The offer does not.
+        """
+        slot_h, fair = slot_s / S_PER_H, shares or FairShares()
+        known: dict[tuple[object, ...], Shape] = {}
+        shapes, sites, rows = [], list[Site](), list[tuple[float, ...]]()
+        for member in members:
+            workload, progress = member.workload, member.progress
+            key = _key(workload)
+            shape = known.get(key)
+            if shape is None:
+                shape = known[key] = Shape(workload, regions, len(sites))
+                sites.extend(shape.sites)
+            shapes.append(shape)
+            objective, overheads = workload.objective, workload.overheads
+            end_at = until_at or workload.latest_finish_at
+            slots = max(1, math.floor((end_at - now).total_seconds() / slot_s + _ROUNDING))
+            count = len(shape.sites)
+            origin = shape.index.get(progress.region if progress.is_started else workload.home_region, count)
+            region = shape.index.get(progress.region)
+            is_running = progress.is_running and region is not None
+            rows.append(
+                (
+                    shape.first,
+                    count,
+                    slots,
+                    max(1, math.ceil(progress.remaining_h / slot_h - _ROUNDING)),
+                    origin if region is None or not is_running else region,
+                    origin,
+                    is_running,
+                    progress.is_started,
+                    progress.starting_s / S_PER_H,
+                    overheads.startup_s / S_PER_H,
+                    math.ceil(progress.starting_s / slot_s - _ROUNDING) if is_running else 0,
+                    math.ceil(overheads.startup_s / slot_s - _ROUNDING),
+                    objective.usd_per_kgco2,
+                    objective.usd_weight,
+                    objective.usd_per_h_delay * slot_h,
+                    overheads.checkpoint_h,
+                    overheads.restore_h,
+                    overheads.migrate_h,
+                    objective.usd_weight * overheads.egress_usd,
+                    fair.weight_of(member),
+                )
+            )
+        pools = {node_type.name: float(node_type.max_nodes) for region in regions.values() for node_type in region.node_types}
+        columns = _columns(rows, sites, tuple(regions), tuple(pools))
+        longest = int(columns.slots.max(initial=1))
+        room = (offer or Offer(start_at=now, step_s=slot_s, nodes={})).room(pools, now, slot_s, longest)
+        allowed = np.ones((longest, len(regions)), dtype=np.bool_)
+        for index, name in enumerate(regions):
+            if (until := (blocked_until or {}).get(name)) is not None:
+                allowed[: max(0, math.ceil((until - now).total_seconds() / slot_s)), index] = False
+        reach = dict[int, int]()
+        for shape in known.values():
+            furthest = int(columns.slots[columns.first_site == shape.first].max())
+            for where in shape.regions.tolist():
+                reach[where] = max(reach.get(where, 0), furthest)
+        intensity, spread = _expected(regions, snapshot, reach, now, slot_s, longest)
+        return cls(
+            members=tuple(members),
+            now=now,
+            slot_s=slot_s,
+            columns=columns,
+            shapes=tuple(shapes),
+            intensity_gco2_per_kwh=intensity,
+            spread_gco2_per_kwh=spread,
+            allowed=allowed,
+            capacity=room,
+            pools=tuple(pools),
+            scratch=scratch_for(columns),
+        )
+
+    @property
+    def slot_h(self) -> float:
+        """Length of a slot in hours."""
+        return self.slot_s / S_PER_H
+
+    def costs(self, index: int) -> Costs:
+        """What `Costs.expected` would give for one member, without asking the forecast again."""
+        shape, slots = self.shapes[index], int(self.columns.slots[index])
+        member = self.members[index]
+        return Costs(
+            workload=member.workload,
+            progress=member.progress,
+            sites=shape.sites,
+            now=self.now,
+            slot_s=self.slot_s,
+            intensity_gco2_per_kwh=self.intensity_gco2_per_kwh[:slots, shape.regions],
+            spread_gco2_per_kwh=self.spread_gco2_per_kwh[:slots, shape.regions],
+            allowed=self.allowed[:slots, shape.regions],
+        )
+
+
+def _columns(rows: Sequence[tuple[float, ...]], sites: list[Site], regions: tuple[str, ...], pools: tuple[str, ...]) -> Columns:
+    table = np.array(rows, dtype=np.float64).reshape(len(rows), len(Columns._fields) - _SITE_FIELDS).T
+    region_of, pool_of = {name: i for i, name in enumerate(regions)}, {name: i for i, name in enumerate(pools)}
+    named = zip(Columns._fields, table, strict=False)  # the fields of members come first
+    per_member = [values.copy() if name in _REAL else values.astype(np.int64) for name, values in named]
+    per_site = [
+        np.array([region_of[site.region.name] for site in sites], dtype=np.int64),
+        np.array([pool_of[site.node_type.name] for site in sites], dtype=np.int64),
+        np.array([site.nodes for site in sites], dtype=np.float64),
+        np.array([site.running_kw for site in sites], dtype=np.float64),
+        np.array([site.idle_kw for site in sites], dtype=np.float64),
+        np.array([site.usd_per_h for site in sites], dtype=np.float64),
+    ]
+    return Columns._make([*per_member, *per_site])
+
+
+def _expected(
+    regions: Mapping[str, Region], snapshot: ForecastSnapshot, reach: Mapping[int, int], now: datetime, slot_s: float, longest: int
+) -> tuple[FloatArray, FloatArray]:
+    """Median and standard deviation of each region's intensity as far as they are asked for; the rest is never read."""
+    median, spread = np.zeros((longest, len(regions))), np.zeros((longest, len(regions)))
+    for index, region in enumerate(regions.values()):
+        if count := reach.get(index, 0):
+            forecast = snapshot[region.zone]
+            median[:count, index] = forecast.resample(now, slot_s, count)
+            if {LOW, HIGH} <= set(forecast.quantiles_gco2_per_kwh):
+                apart = forecast.resample(now, slot_s, count, HIGH) - forecast.resample(now, slot_s, count, LOW)
+                spread[:count, index] = apart / LEVELS_APART
+    return median, spread

@@ -1,0 +1,111 @@
+"""The backward recursion of the dynamic programme, compiled: costs in, least costs to go out. No objects, no choices.
+
+`programme` states the problem and reads the answer; this file only has to be fast. Arrays end in the axis of work still to
+do, over which the inner loops run, so that the compiler can use vector instructions.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+_FAST = {"nnan", "nsz", "contract"}
+"""Costs may be infinite but are never NaN: with that promise minima become vector instructions."""
+
+
+@numba.njit(cache=True, fastmath=_FAST, nogil=True)
+def backward(run, hold, pause, unit, move, send, fee, restore, speed, waiting, startup, shortest, quanta, landing, is_limited):  # type: ignore[no-untyped-def]
+    """Least costs to go from the start of every slot.
+
+    Args:
+        run: Cost of running through a slot, shape (T, R, N); inf where it is not allowed.
+        hold: Cost of the start-up that begins in a slot, shape (T, R, N); inf where it does not fit or is not allowed.
+        pause: Cost of the checkpoint of who ran in a slot and stops after it, shape (T, R).
+        unit: Cost of one running hour's energy in a slot, shape (T, R).
+        move: Running hours that a start in another region takes at its end, shape (R, R), zero on the diagonal.
+        send: ... and at the region it leaves.
+        fee: ... and in money.
+        restore: Running hours of a resume.
+        speed: Quanta done in a slot, shape (N,), ascending.
+        waiting: Cost of every slot until the work is done.
+        startup: Slots of a start-up.
+        shortest: Least number of slots that a started segment works, >= 1.
+        quanta: Work to do.
+        landing: Values of a start after a change of region with one move less, shape (T, R, quanta + 1); read if `is_limited`.
+        is_limited: Whether moves are counted.
+
+    Returns:
+        work (T + 1, R, N, K): run through this slot; begun (T + 1, R, N, K): the same, bound to the shortest segment;
+        ran (T + 1, R, N, K): free to choose, having run in the slot before; idle (T + 1, R, K): free to choose, suspended;
+        fresh (T + 1, R): never started, that region being home; land (T, R, K): start now there, at the best worker count.
+    """
+    slots, regions, levels = run.shape
+    size = quanta + 1
+    work = np.full((slots + 1, regions, levels, size), np.inf)
+    begun = np.full((slots + 1, regions, levels, size), np.inf)
+    ran = np.full((slots + 1, regions, levels, size), np.inf)
+    idle = np.full((slots + 1, regions, size), np.inf)
+    fresh = np.full((slots + 1, regions), np.inf)
+    land = np.full((slots, regions, size), np.inf)
+    bound = np.full((2, shortest, regions, levels, size), np.inf)  # bound[slot % 2, j]: j more slots are to follow
+    ran[:, :, :, 0] = 0.0
+    idle[:, :, 0] = 0.0
+    elsewhere = np.empty(size)
+    other = np.empty(size)
+    opened = np.empty((regions, levels, size))
+    for t in range(slots - 1, -1, -1):
+        for r in range(regions):
+            for n in range(levels):
+                done, cost = speed[n], run[t, r, n]
+                last = min(done, quanta)
+                for j in range(shortest):
+                    out = bound[t % 2, j, r, n]
+                    for k in range(1, last + 1):
+                        out[k] = (cost + waiting) * k / done
+                    after = ran[t + 1, r, n] if j == 0 else bound[(t + 1) % 2, j - 1, r, n]
+                    for k in range(last + 1, size):
+                        out[k] = cost + waiting + after[k - done]
+                work[t, r, n] = bound[t % 2, 0, r, n]
+                begun[t, r, n] = bound[t % 2, shortest - 1, r, n]
+        for r in range(regions):
+            for k in range(size):
+                land[t, r, k] = np.inf
+            for n in range(levels):
+                opening = hold[t, r, n] + startup * waiting
+                if t + startup < slots and opening < np.inf:
+                    source = begun[t + startup, r, n]
+                    for k in range(size):
+                        opened[r, n, k] = opening + source[k]
+                        land[t, r, k] = min(land[t, r, k], opened[r, n, k])
+                else:
+                    for k in range(size):
+                        opened[r, n, k] = np.inf
+        for q in range(regions):
+            for k in range(size):
+                elsewhere[k] = waiting + idle[t + 1, q, k]
+            for r in range(regions):
+                if r != q:
+                    start = (restore + move[q, r]) * unit[t, r] + send[q, r] * unit[t, q] + fee[q, r]
+                    target = landing[t, r] if is_limited else land[t, r]
+                    for k in range(1, size):
+                        cost = start + target[k]
+                        elsewhere[k] = cost if cost < elsewhere[k] else elsewhere[k]
+            again = restore * unit[t, q]
+            for k in range(1, size):
+                idle[t, q, k] = min(elsewhere[k], again + land[t, q, k])
+            stop = pause[t - 1, q] if t > 0 else 0.0
+            for n in range(levels):
+                for k in range(size):
+                    other[k] = elsewhere[k]
+                for m in range(levels):
+                    if m != n:  # another worker count is another segment
+                        for k in range(1, size):
+                            other[k] = min(other[k], again + opened[q, m, k])
+                for k in range(1, size):
+                    ran[t, q, n, k] = min(work[t, q, n, k], stop + other[k])
+            first = waiting + fresh[t + 1, q]
+            for r in range(regions):
+                start = 0.0 if r == q else move[q, r] * unit[t, r] + send[q, r] * unit[t, q] + fee[q, r]
+                first = min(first, start + land[t, r, quanta])
+            fresh[t, q] = first
+    return work, begun, ran, idle, fresh, land
