@@ -18,7 +18,7 @@ from carbon_ray.core.workload import Workload
 from carbon_ray.policies.backfire import LEVELS_APART
 from carbon_ray.policies.costs import HIGH, LOW, Costs
 from carbon_ray.policies.fleet.kernel import Columns, IntArray, Scratch, scratch_for
-from carbon_ray.policies.fleet.member import FairShares, Member, Offer
+from carbon_ray.policies.fleet.member import FairShares, Member, Offer, pools_of
 from carbon_ray.policies.sites import Site, sites_for
 
 _ROUNDING = 1e-9
@@ -154,8 +154,9 @@ class Batch:
                     fair.weight_of(member),
                 )
             )
-        pools = {node_type.name: float(node_type.max_nodes) for region in regions.values() for node_type in region.node_types}
-        columns = _columns(rows, sites, tuple(regions), tuple(pools))
+        named = pools_of(regions)
+        pools = {named[place, node_type.name]: float(node_type.max_nodes) for place in regions for node_type in regions[place].node_types}
+        columns = _columns(rows, sites, tuple(regions), named)
         longest = int(columns.slots.max(initial=1))
         room = (offer or Offer(start_at=now, step_s=slot_s, nodes={})).room(pools, now, slot_s, longest)
         allowed = np.ones((longest, len(regions)), dtype=np.bool_)
@@ -203,14 +204,16 @@ class Batch:
         )
 
 
-def _columns(rows: Sequence[tuple[float, ...]], sites: list[Site], regions: tuple[str, ...], pools: tuple[str, ...]) -> Columns:
+def _columns(
+    rows: Sequence[tuple[float, ...]], sites: list[Site], regions: tuple[str, ...], pools: Mapping[tuple[str, str], str]
+) -> Columns:
     table = np.array(rows, dtype=np.float64).reshape(len(rows), len(Columns._fields) - _SITE_FIELDS).T
-    region_of, pool_of = {name: i for i, name in enumerate(regions)}, {name: i for i, name in enumerate(pools)}
+    region_of, pool_of = {name: i for i, name in enumerate(regions)}, {pair: i for i, pair in enumerate(pools)}
     named = zip(Columns._fields, table, strict=False)  # the fields of members come first
     per_member = [values.copy() if name in _REAL else values.astype(np.int64) for name, values in named]
     per_site = [
         np.array([region_of[site.region.name] for site in sites], dtype=np.int64),
-        np.array([pool_of[site.node_type.name] for site in sites], dtype=np.int64),
+        np.array([pool_of[site.region.name, site.node_type.name] for site in sites], dtype=np.int64),
         np.array([site.nodes for site in sites], dtype=np.float64),
         np.array([site.running_kw for site in sites], dtype=np.float64),
         np.array([site.idle_kw for site in sites], dtype=np.float64),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -65,16 +66,24 @@ class FairShares:
         return member.priority * self.weights.get(member.team, self.default)
 
 
+def pools_of(regions: Mapping[str, Region]) -> dict[tuple[str, str], str]:
+    """Name of the pool of each region and node type: that of the type, after region and slash where several regions have it."""
+    pairs = [(name, node_type.name) for name, region in regions.items() for node_type in region.node_types]
+    count = Counter(node_type for _, node_type in pairs)
+    return {(region, node_type): node_type if count[node_type] == 1 else f"{region}/{node_type}" for region, node_type in pairs}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Offer:
     """Nodes that the fleet may hold, by node type, on a regular grid of half-open intervals.
 
-    Node types are the pools that workloads compete for; their names are unique over all regions, as in the cluster YAML.
+    The node types of each region are the pools that workloads compete for. A pool has the name of its type, as in the cluster YAML;
+    where several regions use that name, `region/type`.
 
     Attributes:
         start_at: Start of the first interval, aware UTC.
         step_s: Length of every interval, seconds.
-        nodes: For each node type the nodes of every interval, >= 0; all of one length.
+        nodes: For each pool the nodes of every interval, >= 0; all of one length.
     """
 
     start_at: datetime
@@ -100,28 +109,31 @@ class Offer:
         Raises:
             ConfigError: A region that is named is not in `regions`, or has several node types or none.
         """
-        by_type = {}
+        by_pool, named = {}, pools_of(regions)
         for name, values in nodes.items():
             types = regions[name].node_types if name in regions else ()
             if len(types) != 1:
                 raise ConfigError(
                     f"an offer by region needs one node type there, and {name!r} has {len(types)}; give the offer by node type"
                 )
-            by_type[types[0].name] = values
-        return cls(start_at=start_at, step_s=step_s, nodes=by_type)
+            by_pool[named[name, types[0].name]] = values
+        return cls(start_at=start_at, step_s=step_s, nodes=by_pool)
 
     def room(self, pools: Mapping[str, float], start_at: datetime, slot_s: float, slots: int) -> FloatArray:
         """Nodes that are there all through each slot, shape (slots, pools).
 
         Args:
-            pools: Node types in the order of the answer, and what holds for one that the offer does not name.
+            pools: In the order of the answer, and what holds for one that the offer does not name.
             start_at: Start of the first slot, aware UTC.
             slot_s: Length of a slot, seconds.
             slots: How many.
 
         Raises:
             OutsideDataError: A slot lies outside the offer.
+            ConfigError: The offer names a pool that is not among them.
         """
+        if unknown := sorted(set(self.nodes) - set(pools)):
+            raise ConfigError(f"the offer names {', '.join(unknown)}, which no region has; name node types among {', '.join(pools)}")
         begin = (start_at - self.start_at).total_seconds() / self.step_s
         edges = begin + np.arange(slots + 1) * (slot_s / self.step_s)
         first = np.floor(edges[:-1] + _ROUNDING).astype(np.int64)

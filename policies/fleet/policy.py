@@ -152,7 +152,7 @@ def _answer(allocation: Allocation, index: int, solution: Solution, is_late: boo
     costs, member = batch.costs(index), batch.members[index]
     target = target_of(costs, solution)
     if is_late and target is None:
-        reason = f"wait: no node is left that it could use before its deadline {member.workload.deadline_at:%m-%d %H:%MZ}"
+        reason = f"wait: others hold the nodes now, too many of them to meet the deadline {member.workload.deadline_at:%m-%d %H:%MZ}"
     else:
         reason = reasons.of(costs, solution, target, is_forced=is_late, is_guarded=index in allocation.guarded)
         reason += _scarcity(batch, index, costs, solution, allocation.prices_usd)

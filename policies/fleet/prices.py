@@ -10,6 +10,7 @@ Optimization 12 (2001), doi:10.1137/S1052623499362111.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,8 +31,9 @@ class Ascent:
     """How prices are sought.
 
     Attributes:
-        passes: Passes over all members from a cold start.
+        passes: Passes over all members from a cold start; a small fleet makes more, up to four times as many, until `answers`.
         warm_passes: ... from prices of before.
+        answers: Plans made on the way in a small fleet: prices need about as many steps there as in a large one.
         first_step: First step of a cold start, in what a node costs in a slot on average for each capacity's worth of excess.
         warm_step: First step from prices of before.
         last_step: Last step.
@@ -41,9 +43,10 @@ class Ascent:
 
     passes: int = 40
     warm_passes: int = 15
+    answers: int = 20_000
     first_step: float = 3.0
     warm_step: float = 0.1
-    last_step: float = 0.001
+    last_step: float = 0.0005
     look_every: int = 5
     seed: int = 0
 
@@ -98,6 +101,7 @@ def find_prices(batch: Batch, ascent: Ascent, before_usd: FloatArray | None = No
         first, passes = ascent.warm_step, ascent.warm_passes
         bound_usd, best_usd = max((bound_usd, best_usd), (bound_at(batch, prices_usd)[0], prices_usd.copy()), key=lambda one: one[0])
     random, count = np.random.default_rng(ascent.seed), len(batch.members)
+    passes = max(passes, min(4 * passes, math.ceil(ascent.answers / count)))
     unit_usd, block = _node_slot_usd(batch), max(1, count // _BLOCKS)
     for number in range(passes):
         step = first * (ascent.last_step / first) ** (number / max(1, passes - 1))

@@ -1,10 +1,10 @@
 """From prices to plans that keep to the capacity: members in turn by the exact programme on the nodes that are left.
 
-The order of the first round is: higher priority first, then more nodes, then less time to spare, with a little chance in it. Who
-finds no plan goes to the front of its priority, later of all, and the round is begun again; of what comes out the one counts that
-misses the fewest deadlines of the highest priority, then of the next. In the rounds after that each member in turn gives its
-nodes back and plans anew, at prices that fall from round to round to nothing: at first it leaves alone what others need more, in
-the end it takes what nobody uses. No round can lose a member that has a plan.
+The order of the first round is: higher priority first, then who is running, then more nodes, then less time to spare, with a little
+chance in it. Who finds no plan goes to the front of its priority, later of all, and the round is begun again; of what comes out the
+one counts that misses the fewest deadlines of the highest priority, then of the next. In the rounds after that each member in turn
+gives its nodes back and plans anew, at prices that fall from round to round to nothing: at first it leaves alone what others need
+more, in the end it takes what nobody uses. No round can lose a member that has a plan.
 """
 
 from __future__ import annotations
@@ -118,9 +118,21 @@ class Draft:
         return np.flatnonzero(self.lengths == 0)
 
     def rank(self) -> tuple[tuple[float, ...], float]:
-        """The lower the better: first the priorities of those that were missed, the highest first, then the weighted sum of costs."""
+        """The lower the better: first the priorities of those that were missed, the highest first, then the weighted sum of costs.
+
+        To that sum is added what a gain must exceed for each running workload that does not stay where it is.
+        """
         missed = sorted((self._batch.members[index].priority for index in self.missed), reverse=True)
-        return tuple(missed), self.total_usd
+        return tuple(missed), self.total_usd + self._disturbance_usd()
+
+    def _disturbance_usd(self) -> float:
+        columns, batch = self._batch.columns, self._batch
+        left = np.flatnonzero((columns.is_running == 1) & (self.lengths > 0) & (self.paths[:, 0] != columns.region))
+        site = columns.first_site[left] + columns.region[left]
+        carbon = columns.usd_per_kgco2[left] / 1000 * batch.intensity_gco2_per_kwh[0, columns.site_region[site]]
+        money = columns.usd_weight[left] * columns.site_usd_per_h[site]
+        slot_usd = (carbon * columns.site_running_kw[site] + money) * batch.slot_h
+        return float((columns.weight[left] * np.maximum(self._hysteresis[0] * slot_usd, self._hysteresis[1])).sum())
 
     @property
     def total_usd(self) -> float:
@@ -163,7 +175,7 @@ def _first_round(batch: Batch, priced: Priced, how: Repair, random: np.random.Ge
             draft.put(index, path, working)
         # At first nobody goes before a higher priority. If that is not enough: who would lose by it is not let down by `rank`.
         keys = (-urgent, -priority) if 2 * restart <= how.restarts else (-priority, -urgent)
-        order = np.lexsort((spare, -nodes, *keys))
+        order = np.lexsort((spare, -nodes, -columns.is_running, *keys))
         draft.insert(order[draft.lengths[order] == 0], priced.prices_usd)
         drafts.append(draft)
         if len(draft.missed) <= priced.hopeless:

@@ -10,7 +10,7 @@ import pytest
 from carbon_ray.core.errors import ConfigError, OutsideDataError
 from carbon_ray.core.region import NodeType, PowerModel, Region
 from carbon_ray.core.workload import Progress, Workload
-from carbon_ray.policies.fleet.member import FairShares, Member, Offer
+from carbon_ray.policies.fleet.member import FairShares, Member, Offer, pools_of
 
 T0 = datetime(2022, 3, 1, tzinfo=UTC)
 POOLS = {"a": 9.0, "b": 4.0}
@@ -42,6 +42,11 @@ def test_an_offer_is_not_extended(start_h: float, slots: int) -> None:
         offer(5, 2, 7).room(POOLS, T0 + timedelta(hours=start_h), 3600.0, slots)
 
 
+def test_an_offer_of_what_is_not_there_is_refused() -> None:
+    with pytest.raises(ConfigError, match="the offer names a, which no region has"):
+        offer(1).room({"b": 4.0}, T0, 3600.0, 1)
+
+
 def region(name: str, types: int) -> Region:
     power = PowerModel(tdp_w=100.0, idle_fraction=0.5, source="test")
     node_types = tuple(
@@ -57,6 +62,15 @@ def test_an_offer_by_region_is_one_of_its_only_node_type() -> None:
     for name in ("s", "unknown"):
         with pytest.raises(ConfigError, match="by node type"):
             Offer.by_region(regions, {name: np.array([1.0])}, start_at=T0, step_s=60.0)
+
+
+def test_a_type_name_that_several_regions_use_stands_for_several_pools() -> None:
+    first, second = region("r", 2), region("s", 1)
+    twice = Region(name="s", zone="s", pue=1.0, node_types=(first.node_types[0],))
+    assert pools_of({"r": first, "s": second}) == {("r", "r-0"): "r-0", ("r", "r-1"): "r-1", ("s", "s-0"): "s-0"}
+    assert pools_of({"r": first, "s": twice}) == {("r", "r-0"): "r/r-0", ("r", "r-1"): "r-1", ("s", "r-0"): "s/r-0"}
+    found = Offer.by_region({"r": first, "s": twice}, {"s": np.array([1.0])}, start_at=T0, step_s=60.0)
+    assert list(found.nodes) == ["s/r-0"]
 
 
 @pytest.mark.parametrize(
