@@ -14,10 +14,10 @@ import numpy as np
 
 from carbon_ray.core.intensity import FloatArray
 from carbon_ray.policies.backfire import PERSISTENCE_PER_H, chance_of_backfire
+from carbon_ray.policies.counterfactual import NEGLIGIBLE
 from carbon_ray.policies.following import draw
 from carbon_ray.policies.outlook import Outlook, Rule
 from carbon_ray.policies.programme import IDLE, Initial, Problem, Programme
-from carbon_ray.policies.replan import NEGLIGIBLE
 
 _NOTHING = np.zeros(0)
 

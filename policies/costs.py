@@ -101,7 +101,7 @@ class Costs:
             now=now,
             slot_s=slot_s,
             intensity_gco2_per_kwh=np.stack(columns, axis=1),
-            spread_gco2_per_kwh=np.stack([_spread(snapshot[site.region.zone], now, slot_s, slots) for site in sites], axis=1),
+            spread_gco2_per_kwh=np.stack([spread_of(snapshot[site.region.zone], now, slot_s, slots) for site in sites], axis=1),
             allowed=allowed,
         )
 
@@ -292,11 +292,11 @@ class Costs:
         )
 
 
-def _spread(forecast: Forecast, now: datetime, slot_s: float, slots: int) -> FloatArray:
-    """Standard deviation of the error, as if it were normal between the outer quantiles."""
+def spread_of(forecast: Forecast, start_at: datetime, slot_s: float, slots: int) -> FloatArray:
+    """Standard deviation of a forecast's error by slot, gCO2e per kWh, as if it were normal between the outer quantiles."""
     if not {LOW, HIGH} <= set(forecast.quantiles_gco2_per_kwh):
         return np.zeros(slots)
-    apart = forecast.resample(now, slot_s, slots, HIGH) - forecast.resample(now, slot_s, slots, LOW)
+    apart = forecast.resample(start_at, slot_s, slots, HIGH) - forecast.resample(start_at, slot_s, slots, LOW)
     spread: FloatArray = apart / LEVELS_APART
     return spread
 

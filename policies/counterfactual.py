@@ -6,7 +6,8 @@ money and time are worth is counted in grams here, at the objective's price of c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,10 @@ from carbon_ray.core.intensity import FloatArray
 from carbon_ray.core.units import S_PER_H
 from carbon_ray.policies.backfire import PERSISTENCE_PER_H, chance_of_backfire
 from carbon_ray.policies.costs import Costs
+from carbon_ray.policies.programme import Solution
+
+NEGLIGIBLE = 0.01
+"""Chance of a backfire below which nothing else is looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -81,3 +86,25 @@ def chance_of(costs: Costs, path: Sequence[int], working: Sequence[bool], run_no
             PERSISTENCE_PER_H**costs.slot_h,
         )
     )
+
+
+def least_with_risk(costs: Costs, plan: Solution, others: Callable[[], Iterable[Solution]], backfire_fraction: float) -> Solution:
+    """The plan, or another course that costs less once the chance of a backfire has its price.
+
+    Args:
+        costs: Of the workload.
+        plan: The best by expected cost.
+        others: Makes the courses to compare with; asked only where the plan's own chance is not negligible.
+        backfire_fraction: Price of a backfire, as a share of run-now's emissions at the objective's carbon price; 0 = none.
+    """
+    run_now = run_now_of(costs)
+    if run_now is None or not backfire_fraction or chance_of(costs, plan.path, plan.working, run_now) <= NEGLIGIBLE:
+        return plan
+    price_usd = backfire_fraction * costs.workload.objective.cost_usd(gco2=run_now.total_gco2, usd=0.0)
+    least_usd, best = math.inf, plan
+    for course in (plan, *others()):
+        chance = chance_of(costs, course.path, course.working, run_now)
+        total_usd = costs.expected_of(course.path, course.working).objective_usd + price_usd * chance
+        if total_usd < least_usd:
+            least_usd, best = total_usd, course
+    return best

@@ -19,13 +19,11 @@ from carbon_ray.core.workload import Progress, Workload
 from carbon_ray.policies import reasons
 from carbon_ray.policies.base import Surroundings, placement_of
 from carbon_ray.policies.costs import Costs
-from carbon_ray.policies.counterfactual import chance_of, run_now_of
+from carbon_ray.policies.counterfactual import least_with_risk
 from carbon_ray.policies.plans import plan_of, run_through, run_through_in, target_of
 from carbon_ray.policies.programme import Solution, solve
 
 _ROUNDING_S = 1e-6
-NEGLIGIBLE = 0.01
-"""Chance of a backfire below which nothing else is looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,22 +81,12 @@ class Replan:
 
     def _guarded(self, costs: Costs, solution: Solution) -> Solution:
         """The plan, or running through from now on where that is worth more once the risk of a backfire has its price."""
-        run_now = run_now_of(costs)
-        if run_now is None or not self.backfire_fraction:
-            return solution
-        price_usd = self.backfire_fraction * costs.workload.objective.cost_usd(gco2=run_now.total_gco2, usd=0.0)
-        best_usd, best = math.inf, solution
-        chance = chance_of(costs, solution.path, solution.working, run_now)
-        if chance <= NEGLIGIBLE:
-            return solution
-        for course in (solution, *(run_through_in(costs, where) for where in range(len(costs.sites)))):
-            if course is None:
-                continue
-            chance = chance_of(costs, course.path, course.working, run_now)
-            total_usd = costs.expected_of(course.path, course.working).objective_usd + price_usd * chance
-            if total_usd < best_usd:
-                best_usd, best = total_usd, course
-        return best
+
+        def run_through_anywhere() -> list[Solution]:
+            courses = (run_through_in(costs, where) for where in range(len(costs.sites)))
+            return [course for course in courses if course is not None]
+
+        return least_with_risk(costs, solution, run_through_anywhere, self.backfire_fraction)
 
     def require_feasible(self, workload: Workload, around: Surroundings, *, now: datetime) -> None:
         """Check at submission that the work can end in time, by the same programme that will plan it.

@@ -5,20 +5,19 @@ The rule for each member is that of `carbon_ray.policies.replan.Replan`; only th
 
 from __future__ import annotations
 
-import math
+import functools
 from dataclasses import replace
 
 import numpy as np
 
 from carbon_ray.core.intensity import FloatArray
 from carbon_ray.policies.costs import Costs
-from carbon_ray.policies.counterfactual import chance_of, run_now_of
+from carbon_ray.policies.counterfactual import least_with_risk
 from carbon_ray.policies.fleet.allocation import Allocation
 from carbon_ray.policies.fleet.batch import Batch
 from carbon_ray.policies.fleet.kernel import IDLE
 from carbon_ray.policies.plans import run_through_in
 from carbon_ray.policies.programme import Solution
-from carbon_ray.policies.replan import NEGLIGIBLE
 
 
 def guard(allocation: Allocation, backfire_fraction: float) -> Allocation:
@@ -38,28 +37,15 @@ def guard(allocation: Allocation, backfire_fraction: float) -> Allocation:
         before = solutions[index]
         if not before.path:
             continue
-        chosen = _chosen(batch, index, before, room, backfire_fraction)
+        costs = batch.costs(index)
+        courses = functools.partial(_courses, batch, index, costs, before, room)
+        chosen = least_with_risk(costs, before, courses, backfire_fraction)
         if chosen is not before:
             _hold(batch, index, before, room, 1.0)
             _hold(batch, index, chosen, room, -1.0)
             solutions[index] = replace(chosen, cost=before.cost, keep_cost=before.keep_cost)
             guarded.append(index)
     return replace(allocation, solutions=tuple(solutions), guarded=frozenset(guarded))
-
-
-def _chosen(batch: Batch, index: int, before: Solution, room: FloatArray, backfire_fraction: float) -> Solution:
-    costs = batch.costs(index)
-    run_now = run_now_of(costs)
-    if run_now is None or chance_of(costs, before.path, before.working, run_now) <= NEGLIGIBLE:
-        return before
-    price_usd = backfire_fraction * costs.workload.objective.cost_usd(gco2=run_now.total_gco2, usd=0.0)
-    best_usd, best = math.inf, before
-    for course in (before, *_courses(batch, index, costs, before, room)):
-        chance = chance_of(costs, course.path, course.working, run_now)
-        total_usd = costs.expected_of(course.path, course.working).objective_usd + price_usd * chance
-        if total_usd < best_usd:
-            best_usd, best = total_usd, course
-    return best
 
 
 def _courses(batch: Batch, index: int, costs: Costs, before: Solution, room: FloatArray) -> list[Solution]:

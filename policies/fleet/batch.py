@@ -15,8 +15,7 @@ from carbon_ray.core.intensity import FloatArray
 from carbon_ray.core.region import Region
 from carbon_ray.core.units import S_PER_H
 from carbon_ray.core.workload import Workload
-from carbon_ray.policies.backfire import LEVELS_APART
-from carbon_ray.policies.costs import HIGH, LOW, Costs
+from carbon_ray.policies.costs import Costs, spread_of
 from carbon_ray.policies.fleet.kernel import Columns, IntArray, Scratch, scratch_for
 from carbon_ray.policies.fleet.member import FairShares, Member, Offer, pools_of
 from carbon_ray.policies.sites import Site, sites_for
@@ -231,7 +230,5 @@ def _expected(
         if count := reach.get(index, 0):
             forecast = snapshot[region.zone]
             median[:count, index] = forecast.resample(now, slot_s, count)
-            if {LOW, HIGH} <= set(forecast.quantiles_gco2_per_kwh):
-                apart = forecast.resample(now, slot_s, count, HIGH) - forecast.resample(now, slot_s, count, LOW)
-                spread[:count, index] = apart / LEVELS_APART
+            spread[:count, index] = spread_of(forecast, now, slot_s, count)
     return median, spread

@@ -6,7 +6,6 @@ import csv
 import gzip
 import json
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,6 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("CARBON_RAY_DATA", ROOT / ".." / "shared" / "data"))
-
-if str(ROOT) not in sys.path:  # benchmarks/ is no part of the package; a plain `pytest` does not see it
-    sys.path.append(str(ROOT))
 
 
 @pytest.fixture(scope="session")
