@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.hourly import ByRule, Decider, Issues, Outcomes, Overheads, Replanning, simulate
-from benchmarks.issued import Clairvoyant, EwmaMedians, LinearForecasts, forecasts_named
+from benchmarks.issued import Clairvoyant, EwmaMedians, LinearForecasts, Remembered, forecasts_named
 from benchmarks.record import write
 from benchmarks.traces import HourlyTable, read_table
 from carbon_ray.core.errors import CarbonRayError, ConfigError
@@ -272,8 +272,9 @@ def main(argv: list[str] | None = None) -> int:
             horizon = max(cell.run_hours + cell.slack_hours for cell in cells)
             forecasts = forecasts_named(arguments.forecaster, table, horizon=horizon, train_until=first)
             training = forecasts.training if isinstance(forecasts, LinearForecasts) else ""
+            remembered = Remembered(forecasts, horizon)
             for cell in cells:
-                made = run_cell(cell, forecasts, arguments, overheads)
+                made = run_cell(cell, remembered, arguments, overheads)
                 for row in made:
                     show(row)
                 rows += made

@@ -20,6 +20,8 @@ from carbon_ray.policies.costs import HIGH, LOW
 
 _BLOCK = 168
 """Issues that are computed at once."""
+_MOST_BYTES = 1_000_000_000
+"""Memory that remembered forecasts may take; what comes after is made again each time."""
 REFIT_HOURS = 4 * _BLOCK
 ENOUGH_HOURS = 300 * DAY
 """Hours before the tested year from which models are fitted once: most of a year, so that all seasons were seen."""
@@ -111,7 +113,7 @@ class LinearForecasts:
         self._signals = [Signals.of(values, table.start_at) for values in table.values_gco2_per_kwh.T]
         self._fallback = AnyForecaster(table, Ewma(), FALLBACK_HOURS)
         self._models: tuple[int, list[LinearModel]] = (-1, [])
-        self._block: tuple[int, FloatArray] = (-1, np.empty(0))
+        self._block: tuple[int, FloatArray, FloatArray] = (-1, np.empty(0), np.empty(0))
 
     @property
     def training(self) -> str:
@@ -130,14 +132,41 @@ class LinearForecasts:
         first = max(issue - issue % _BLOCK, until if self._train_until is None else MIN_HOURS)
         if self._block[0] != first:
             last = min(first + _BLOCK - first % _BLOCK, len(self._table.values_gco2_per_kwh))
-            self._block = (first, self._predict(np.arange(first, last)))
+            self._block = (first, *self._predict(np.arange(first, last)))
         of_day, models = (self._table.start_at.hour + issue) % DAY, self._models[1]
         apart = [model.spread(HIGH, of_day, hours) - model.spread(LOW, of_day, hours) for model in models]
-        return self._block[1][issue - first, :hours], np.stack(apart, axis=1) / LEVELS_APART
+        surprise = self._block[2][issue - first]
+        return self._block[1][issue - first, :hours], surprise * np.stack(apart, axis=1) / LEVELS_APART
 
-    def _predict(self, issues: Hours) -> FloatArray:
-        pairs = zip(self._models[1], self._signals, strict=True)
-        return np.stack([model.predict(signals, issues, self._horizon) for model, signals in pairs], axis=2)
+    def _predict(self, issues: Hours) -> tuple[FloatArray, FloatArray]:
+        pairs = list(zip(self._models[1], self._signals, strict=True))
+        medians = np.stack([model.predict(signals, issues, self._horizon) for model, signals in pairs], axis=2)
+        return medians, np.stack([model.surprise(signals, issues) for model, signals in pairs], axis=1)
+
+
+class Remembered:
+    """Forecasts that are asked for by one policy after the other, made once.
+
+    Args:
+        forecasts: Where they come from.
+        horizon: Most hours ahead that will be asked for.
+    """
+
+    def __init__(self, forecasts: Issued, horizon: int) -> None:
+        self._forecasts, self._horizon = forecasts, horizon
+        self._made: dict[int, tuple[FloatArray, FloatArray]] = {}
+        self._bytes = 0
+
+    def at(self, issue: int, hours: int) -> tuple[FloatArray, FloatArray]:
+        """See `Issued`."""
+        made = self._made.get(issue)
+        if made is None:
+            made = self._forecasts.at(issue, self._horizon)
+            self._bytes += sum(array.nbytes for array in made)
+            if self._bytes <= _MOST_BYTES:
+                self._made[issue] = made
+        median, spread = made
+        return median[:hours], spread[:hours]
 
 
 def forecasts_named(name: str, table: HourlyTable, *, horizon: int, train_until: int) -> Issued:

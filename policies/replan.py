@@ -42,7 +42,7 @@ class Replan:
     slot_s: float = 900.0
     hysteresis_fraction: float = 0.02
     hysteresis_usd: float = 0.0
-    backfire_fraction: float = 0.8
+    backfire_fraction: float = 0.5
 
     def decide(self, workload: Workload, progress: Progress, around: Surroundings, *, now: datetime) -> tuple[Plan, Decision]:
         """The optimum of the newest forecast, and its first step. See `PlacementPolicy.decide`."""

@@ -13,6 +13,8 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import pairwise
+from statistics import NormalDist
 from typing import ClassVar
 
 import numpy as np
@@ -33,6 +35,16 @@ MIN_TRAIN_HOURS = 31 * DAY
 """Issues that a fit needs, beside the month that the first one looks back on."""
 STRIDE = 5
 """Every fifth hour is an issue to learn from: neighbours say the same, and five has no divisor in common with a day."""
+WATCHED_LEADS = (5, 11, 23)
+"""Hours ahead at which past forecasts are held against what came true."""
+WATCHED_HOURS, PRIOR_HOURS = 28 * DAY, 10 * DAY
+"""Issues that are looked at, and the weight of the training's own spread among them."""
+LOW, HIGH = min(QUANTILES), max(QUANTILES)
+LEVELS_APART = NormalDist().inv_cdf(HIGH) - NormalDist().inv_cdf(LOW)
+"""Standard deviations between the outer quantiles of a normal distribution."""
+_TINY = 1e-9
+FOLDS = 4
+"""Stretches of the history of which each in turn is left out to measure the errors."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -63,8 +75,9 @@ class LinearModel:
         for lead in range(LEADS):
             count = int((issues + lead < until).sum())
             rows, truth = signals.ahead(known, lead)[:count], signals.values[issues[:count] + lead]
-            coefficients.append(_ridge(rows, truth, penalty * count / 1000))
-            errors, hour = truth - rows @ coefficients[-1], (issues[:count] + signals.first_hour) % DAY
+            fitted, errors = _ridge(rows, truth, penalty / 1000)
+            coefficients.append(fitted)
+            hour = (issues[:count] + signals.first_hour) % DAY
             for of_day in range(DAY):
                 now_and_then = errors[hour == of_day]
                 for level in levels:
@@ -87,6 +100,36 @@ class LinearModel:
             out[:, lead] = signals.ahead(known, lead) @ self.coefficients[own]
         return np.maximum(out, 0.0)
 
+    def surprise(self, signals: Signals, issues: np.ndarray[tuple[int], np.dtype[np.intp]]) -> FloatArray:
+        """By what factor the errors of the last four weeks exceeded what the training had led to expect, as known at each issue.
+
+        Years differ: a calm one teaches spreads that are too narrow for a wild one.
+
+        Args:
+            signals: The zone's past.
+            issues: Neighbouring positions in ascending order, each from `MIN_HOURS` to the number of values.
+
+        Returns:
+            Shape (issues,); 1 where errors were as usual or nothing is known yet.
+        """
+        first = max(MIN_HOURS, int(issues[0]) - WATCHED_HOURS - max(WATCHED_LEADS))
+        past = np.arange(first, int(issues[-1]))
+        known, of_day = signals.known_at(past), (past + signals.first_hour) % DAY
+        squares, counts = np.zeros(len(issues)), np.zeros(len(issues))
+        for lead in WATCHED_LEADS:
+            seen = past + lead < len(signals.values)
+            spread = (self.residuals_gco2_per_kwh[HIGH][of_day, lead] - self.residuals_gco2_per_kwh[LOW][of_day, lead]) / LEVELS_APART
+            error = signals.values[(past + lead)[seen]] - (signals.ahead(known, lead) @ self.coefficients[lead])[seen]
+            square = np.where(spread[seen] > 0, error / np.maximum(spread[seen], _TINY), 0.0) ** 2
+            total = np.concatenate([[0.0], np.cumsum(square)])
+            # What was issued `lead + 1` hours ago and before has met its truth.
+            last = np.clip(issues - lead - first, 0, len(square))
+            begin = np.clip(issues - lead - WATCHED_HOURS - first, 0, len(square))
+            squares, counts = squares + total[last] - total[begin], counts + last - begin
+        prior = PRIOR_HOURS * len(WATCHED_LEADS)
+        factor: FloatArray = np.sqrt((squares + prior) / (counts + prior))
+        return factor
+
     def spread(self, level: float, hour: int, hours: int) -> FloatArray:
         """Quantile of the error of each hour ahead, for issues at that hour of the day, shape (hours,)."""
         error: FloatArray = self.residuals_gco2_per_kwh[level][hour, _own_leads(hours)]
@@ -100,20 +143,34 @@ def _own_leads(hours: int) -> NDArray[np.intp]:
     return np.where(lead < LEADS, lead, LEADS - DAY + lead % DAY)
 
 
-def _ridge(rows: FloatArray, truth: FloatArray, penalty: float) -> FloatArray:
-    """Coefficients of the ridge regression with standardised columns; the last column is constant and not penalised."""
+def _ridge(rows: FloatArray, truth: FloatArray, penalty: float) -> tuple[FloatArray, FloatArray]:
+    """Coefficients of the ridge regression with standardised columns, and its errors where it had not seen the truth.
+
+    The last column is constant and not penalised. The errors are those of fits that each leave out one of `FOLDS` stretches
+    of time: a fit's own residuals are smaller than what it errs by later.
+    """
     mean, scale = rows.mean(axis=0), rows.std(axis=0)
     mean[-1], scale[-1] = 0.0, 1.0
     scale = np.where(scale > 1e-9, scale, np.inf)  # what never varied explains nothing
     standard = (rows - mean) / scale
-    weights = np.full(rows.shape[1], penalty)
-    weights[-1] = 0.0
-    gram = standard.T @ standard
-    gram[np.diag_indices_from(gram)] += weights + 1e-9
-    solved = np.linalg.solve(gram, standard.T @ truth)
-    coefficients: FloatArray = solved / scale
-    coefficients[-1] = solved[-1] - float((solved[:-1] * (mean / scale)[:-1]).sum())
-    return coefficients
+    folds = [slice(first, last) for first, last in pairwise(np.linspace(0, len(rows), FOLDS + 1).astype(int))]
+    grams = np.stack([standard[fold].T @ standard[fold] for fold in folds])
+    moments = np.stack([standard[fold].T @ truth[fold] for fold in folds])
+
+    def solved(gram: FloatArray, moment: FloatArray, count: int) -> FloatArray:
+        weights = np.full(len(gram), penalty * count + 1e-9)
+        weights[-1] = 1e-9
+        return np.asarray(np.linalg.solve(gram + np.diag(weights), moment), dtype=np.float64)
+
+    gram, moment = grams.sum(axis=0), moments.sum(axis=0)
+    errors = np.empty(len(rows))
+    for index, fold in enumerate(folds):
+        without = solved(gram - grams[index], moment - moments[index], len(rows) - (fold.stop - fold.start))
+        errors[fold] = truth[fold] - standard[fold] @ without
+    fitted = solved(gram, moment, len(rows))
+    coefficients: FloatArray = fitted / scale
+    coefficients[-1] = fitted[-1] - float((fitted[:-1] * (mean / scale)[:-1]).sum())
+    return coefficients, errors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +183,7 @@ class Linear:
         train_until_at: Nothing later is learned from (it is still looked at when forecasting); None = no limit. Aware UTC.
     """
 
-    penalty: float = 12.0
+    penalty: float = 1.0
     refit_days: int = 7
     train_until_at: datetime | None = None
     _models: dict[tuple[str, datetime, int], LinearModel] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -163,9 +220,10 @@ class Linear:
         ahead = np.arange(window.first, window.first + window.count) // per_hour - hours
         median = model.predict(signals, np.array([hours]), int(ahead[-1]) + 1)[0][ahead]
         of_day = (series.start_at.hour + hours) % DAY
+        surprise = model.surprise(signals, np.array([hours]))[0]
         quantiles = {MEDIAN: median}
         for level in model.residuals_gco2_per_kwh:
-            error = model.spread(level, of_day, int(ahead[-1]) + 1)[ahead]
+            error = surprise * model.spread(level, of_day, int(ahead[-1]) + 1)[ahead]
             quantiles[level] = np.maximum(median + (np.minimum(error, 0.0) if level < MEDIAN else np.maximum(error, 0.0)), 0.0)
         return Forecast(
             zone=series.zone,

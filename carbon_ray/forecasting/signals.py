@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from carbon_ray.core.intensity import FloatArray
 
 DAY, WEEK = 24, 168
-YEAR = 8766
-"""Hours of a mean Julian year."""
 MIN_HOURS = 29 * DAY
 """Hours of past that the signals of an issue need: a month, and a day to measure deviations on."""
 SMOOTH_DAYS, SMOOTH_DECAY = 14, 0.7
@@ -55,7 +53,6 @@ class Signals:
         day, smooth_day, monthly_day: Means of `values`, `smooth` and `monthly` over the day before each hour.
         first_hour: Hour of the day of the first value, UTC.
         first_day: Days from Monday of the first value.
-        first_of_year: Hours from the beginning of its year of the first value.
     """
 
     values: FloatArray
@@ -67,7 +64,6 @@ class Signals:
     monthly_day: FloatArray
     first_hour: int
     first_day: int
-    first_of_year: int
 
     @classmethod
     def of(cls, values_gco2_per_kwh: FloatArray, start_at: datetime) -> Signals:
@@ -90,7 +86,6 @@ class Signals:
             monthly_day=_days_before(monthly),
             first_hour=start_at.hour,
             first_day=start_at.weekday(),
-            first_of_year=(start_at.timetuple().tm_yday - 1) * DAY + start_at.hour,
         )
 
     def known_at(self, issue: Hours) -> Known:
@@ -126,7 +121,6 @@ class Signals:
         same_hour = issue + lead % DAY  # the day that begins at the issue is known from its past days
         angle = 2 * np.pi * ((target + self.first_hour) % DAY) / DAY
         waves = (np.cos(angle), np.sin(angle), np.cos(2 * angle), np.sin(2 * angle))
-        season = 2 * np.pi * (target + self.first_of_year) / YEAR
         weekday = ((target + self.first_hour) // DAY + self.first_day) % 7
         columns = (
             self.smooth[same_hour],
@@ -139,8 +133,6 @@ class Signals:
             *(known.newest * wave for wave in waves),
             *(known.shift * wave for wave in waves),
             *((weekday == day).astype(np.float64) for day in (5, 6, 0)),
-            np.cos(season),
-            np.sin(season),
             np.ones(len(issue)),
         )
         return np.stack(columns, axis=-1)

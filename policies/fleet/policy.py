@@ -86,7 +86,7 @@ class FleetReplan:
     slot_s: float = 900.0
     hysteresis_fraction: float = 0.02
     hysteresis_usd: float = 0.0
-    backfire_fraction: float = 0.8
+    backfire_fraction: float = 0.5
     offer: Offer | None = None
     shares: FairShares = field(default_factory=FairShares)
     ascent: Ascent = field(default_factory=Ascent)

@@ -74,8 +74,8 @@ def test_nothing_after_the_training_limit_is_learned_from() -> None:
     now = T0 + timedelta(days=80)
     limited = Linear(train_until_at=until_at)
     assert same(one(limited, series_of(values), now), one(Linear(train_until_at=until_at), series_of(other), now))
-    long = np.concatenate([values, windy(30, seed=4)])
-    later, far = long.copy(), T0 + timedelta(days=130)
+    long = np.concatenate([values, windy(50, seed=4)])
+    later, far = long.copy(), T0 + timedelta(days=150)  # the errors of four weeks are looked at, and a month before each
     later[81 * 24 : 90 * 24] = 900.0
     assert same(one(limited, series_of(long), far), one(Linear(train_until_at=until_at), series_of(later), far))
     assert not same(one(Linear(), series_of(long), far), one(Linear(), series_of(later), far))
@@ -179,6 +179,25 @@ def test_in_bulk_and_one_by_one_are_the_same() -> None:
         now = NOW - timedelta(hours=back)
         made = one(Linear(train_until_at=T0 + timedelta(hours=until)), series_of(values[: len(values) - back]), now, 48)
         assert made.median.values_gco2_per_kwh == pytest.approx(bulk[30 - back], rel=1e-12)
+
+
+def test_errors_larger_than_those_of_the_training_widen_the_spread_and_only_later_ones() -> None:
+    calm = windy(200)
+    wild = calm.copy()
+    wild[150 * 24 :] = np.maximum(wild[150 * 24 :] + 60.0 * np.random.default_rng(1).standard_normal(50 * 24), 0.0)
+    model = LinearModel.fit(Signals.of(calm, T0), 120 * 24, Linear().penalty)
+    issues = np.arange(140 * 24, 200 * 24 + 1)
+    usual, surprised = (model.surprise(Signals.of(values, T0), issues) for values in (calm, wild))
+    assert 0.7 < usual.min() and usual.max() < 1.6
+    assert np.array_equal(usual[: 10 * 24 + 1], surprised[: 10 * 24 + 1])  # until the first wild hour has passed
+    assert surprised[-1] > 1.5 * usual[-1]
+    one_by_one = [model.surprise(Signals.of(wild[:issue], T0), np.array([issue]))[0] for issue in issues[::97]]
+    assert one_by_one == pytest.approx(surprised[::97], rel=1e-12)
+    outer = [
+        one(Linear(train_until_at=T0 + timedelta(days=120)), series_of(values), T0 + timedelta(days=200), 24).quantiles_gco2_per_kwh[0.9]
+        for values in (calm, wild)
+    ]
+    assert (outer[1] - outer[0]).mean() > 0
 
 
 @pytest.mark.parametrize("parameters", [{"penalty": -1.0}, {"penalty": float("nan")}, {"refit_days": 0}])
