@@ -17,7 +17,7 @@ from carbon_ray.policies.backfire import PERSISTENCE_PER_H, chance_of_backfire
 from carbon_ray.policies.counterfactual import NEGLIGIBLE
 from carbon_ray.policies.following import draw
 from carbon_ray.policies.outlook import Outlook, Rule
-from carbon_ray.policies.programme import IDLE, Initial, Problem, Programme
+from carbon_ray.policies.programme import IDLE, Alternatives, Initial, Problem, Programme
 
 _NOTHING = np.zeros(0)
 
@@ -173,6 +173,10 @@ class Replanning:
         programme = Programme(problem_of(intensity, jobs[0].run_hours, self.overheads))
         return [self._choose(hour, job, programme, intensity, spread) for job in jobs]
 
+    def alternatives(self, programme: Programme, state: Initial, left: int) -> Alternatives:
+        """What the uses of the next hour cost to the end."""
+        return programme.alternatives(state, left)
+
     def _choose(self, hour: int, job: Job, programme: Programme, intensity: FloatArray, spread: FloatArray) -> int:
         state = Initial(
             region=job.at,
@@ -181,7 +185,7 @@ class Replanning:
             is_started=job.is_started,
             pause=self.overheads.write * float(self.truth[hour - 1, job.at]),  # the hour that has just run
         )
-        first = programme.alternatives(state, job.left)
+        first = self.alternatives(programme, state, job.left)
         choice = first.choice
         threshold = self.hysteresis_fraction * float(intensity[0, job.at])
         if first.running is not None and choice != first.running and first.keep - first.best <= threshold:
