@@ -12,15 +12,18 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks import decisions_plots, noisy
+from benchmarks.forecast_errors import forecast_error
 from benchmarks.hourly import ByRule, Decider, Issues, Outcomes, Overheads, Replanning, simulate
 from benchmarks.issued import Clairvoyant, EwmaMedians, LinearForecasts, Remembered, forecasts_named
+from benchmarks.paired import add_pairs
 from benchmarks.record import write
 from benchmarks.traces import HourlyTable, read_table
 from carbon_ray.core.errors import CarbonRayError, ConfigError
@@ -129,6 +132,15 @@ def splits(cell: Cell, forecasts: Issues, overheads: Overheads) -> Iterator[tupl
         yield f"without {part.removesuffix('_fraction')}", Replanning(truth=truth, forecasts=forecasts, overheads=overheads, **rest)
 
 
+def blurred(cell: Cell, sigmas: Sequence[float], overheads: Overheads, seed: int) -> Iterator[tuple[str, Decider]]:
+    """carbon_ray on the truth with noise of several sizes: points of the curve of regret against error."""
+    truth, own = cell.table.values_gco2_per_kwh, Replan()
+    full = {"hysteresis_fraction": own.hysteresis_fraction, "backfire_fraction": own.backfire_fraction}
+    for sigma in sigmas:
+        forecasts = noisy.NoisyTruth(cell.table, sigma, seed)
+        yield noisy.name_of(sigma), Replanning(truth=truth, forecasts=forecasts, overheads=overheads, **full)
+
+
 @dataclass(frozen=True, slots=True)
 class KnownUntil:
     """A forecast whose first hours are the truth."""
@@ -190,16 +202,27 @@ def compare(rows: list[dict[str, Any]]) -> None:
 
 def run_cell(cell: Cell, forecasts: Issues, arguments: argparse.Namespace, overheads: Overheads) -> list[dict[str, Any]]:
     """All rows of one cell."""
-    rows, prices = [], (arguments.usd_per_h, arguments.egress_usd)
+    rows, outcomes, prices = list[dict[str, Any]](), list[Outcomes](), (arguments.usd_per_h, arguments.egress_usd)
+
+    def run(policy: str, forecaster: str, remark: str, decider: Decider) -> None:
+        outcomes.append(cell.run(decider, overheads))
+        rows.append(row_of(cell, policy, forecaster, remark, outcomes[-1], arguments.seed, prices))
+        if policy == "carbon_ray" and isinstance(decider, Replanning):
+            horizon = cell.run_hours + cell.slack_hours
+            rows[-1] |= forecast_error(decider.forecasts, cell.table, cell.year, horizon, step_hours=arguments.step_hours).fields()
+
     for policy, forecaster, remark, decider in deciders(cell, forecasts, arguments.forecaster, overheads):
         if arguments.only and policy not in arguments.only.split(","):
             continue
-        rows.append(row_of(cell, policy, forecaster, remark, cell.run(decider, overheads), arguments.seed, prices))
+        run(policy, forecaster, remark, decider)
+    own = max(index for index, row in enumerate(rows) if row["policy"] == "carbon_ray")
     if arguments.splits:
         for remark, decider in splits(cell, forecasts, overheads):
-            name = f"carbon_ray, {remark}"
-            rows.append(row_of(cell, name, arguments.forecaster, remark, cell.run(decider, overheads), arguments.seed, prices))
+            run(f"carbon_ray, {remark}", arguments.forecaster, remark, decider)
+    for forecaster, decider in blurred(cell, noisy.sigmas(arguments.noise), overheads, arguments.seed):
+        run("carbon_ray", forecaster, "exact re-planning, hysteresis, guard, on the truth with noise", decider)
     compare(rows)
+    add_pairs(rows, outcomes, np.array(cell.starts) // DAY, ours=own, block_days=7 if cell.slack_hours >= WEEK else 1)
     return rows
 
 
@@ -231,10 +254,11 @@ def parsed(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--overheads", default="0.05,0.10,0.5", help="running hours of a checkpoint, a restore, a change of region")
     parser.add_argument("--only", default="", help="comma-separated policies; the clairvoyant and carbon_ray are always needed")
     parser.add_argument("--splits", action="store_true", help="add rows with parts replaced by their oracle")
+    parser.add_argument("--noise", default="", help="sigmas such as 0,0.1,0.2: adds carbon_ray on the truth with noise of these sizes")
     parser.add_argument("--usd-per-h", type=float, default=1.0, help="price of a running hour, for cost_usd_mean")
     parser.add_argument("--egress-usd", type=float, default=0.0, help="price of a move, for cost_usd_mean")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, help="result; pictures (SVG) are written beside it")
     return parser.parse_args(argv)
 
 
@@ -263,6 +287,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the benchmark; 0, or 2 with one line on bad input."""
     arguments = parsed(argv)
     try:
+        noisy.sigmas(arguments.noise)  # before anything long is begun
         overheads = Overheads(**dict(zip(("write", "restore", "move"), map(float, arguments.overheads.split(",")), strict=True)))
         rows: list[dict[str, Any]] = []
         training = ""
@@ -287,6 +312,7 @@ def main(argv: list[str] | None = None) -> int:
         }
         settings |= {"traces": arguments.traces.name, "training": training, "seconds": round(time.monotonic() - began_s, 1)}
         write(arguments.json, {"what": "simulated: hourly decisions on real traces", "settings": settings, "rows": rows})
+        decisions_plots.draw(rows, arguments.json)
     return 0
 
 

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
 
+from benchmarks import pictures
 from benchmarks.instances import one_workload, random_instance
 from benchmarks.planner_speed_plan import planned, timed
 
@@ -49,21 +48,18 @@ def measure(seed: int, *, quick: bool = False) -> dict[str, Any]:
 
 def draw(growth: Mapping[str, Any], path: Path) -> None:
     """Write the picture as SVG: equal numbers give equal bytes."""
-    with matplotlib.rc_context({"svg.hashsalt": "planner_speed", "svg.fonttype": "none", "font.size": 9}):
-        figure = Figure(figsize=(9, 3.2), layout="constrained")
+    with pictures.figure_at(path, 9, 3.2) as figure:
         panels = figure.subplots(1, len(growth), sharey=True)
         for panel, (axis, one) in zip(panels, growth.items(), strict=True):
             sizes, seconds = np.array(one["sizes"], dtype=np.float64), np.array(one["seconds"])
             slope = one["exponent"]
             level = np.exp(np.mean(np.log(seconds) - slope * np.log(sizes)))
-            panel.loglog(sizes, 1000 * level * sizes**slope, color="0.6", linewidth=1, label=f"size to the power {slope:.2f}")
-            panel.loglog(sizes, 1000 * seconds, "o-", color="#1b7837", markersize=4, label="measured")
+            panel.loglog(sizes, 1000 * level * sizes**slope, color=pictures.MUTED, linewidth=1, label=f"size to the power {slope:.2f}")
+            panel.loglog(sizes, 1000 * seconds, "o-", color=pictures.OURS, markersize=4, label="measured")
             panel.set_xticks(sizes, [f"{size:g}" for size in sizes])
             panel.minorticks_off()
             panel.set_xlabel(axis)
             panel.set_title(", ".join(f"{size} {name}" for name, size in one["fixed"].items()), fontsize=8)
-            panel.grid(visible=True, color="0.9")
+            panel.grid(visible=True, color=pictures.GRID)
             panel.legend(fontsize=8, frameon=False)
         panels[0].set_ylabel("one plan, ms")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, format="svg", metadata={"Date": None})

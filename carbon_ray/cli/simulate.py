@@ -39,7 +39,7 @@ def simulate(
     if json is not None and str(json) == "-":
         print_json(document)
     else:
-        show(result)
+        show(result, settings.compare_with)
         if json is not None:
             _write(json, json_text.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     if html is not None:
@@ -70,8 +70,13 @@ def document_of(settings: Experiment, result: ExperimentResult) -> dict[str, Any
     }
 
 
-def show(result: ExperimentResult) -> None:
-    """The figures of every job set, and what to think of them."""
+def show(result: ExperimentResult, compared_with: str | None = None) -> None:
+    """The figures of every job set, and what to think of them.
+
+    Args:
+        result: What to show.
+        compared_with: Label of the policy that the others were tested against.
+    """
     out = console()
     for one in result.sets:
         headings = tuple(_COLUMNS)
@@ -79,6 +84,8 @@ def show(result: ExperimentResult) -> None:
         parts = (headings,) if out.width >= _WIDE else (headings[:_FIRST], headings[_FIRST:])
         for part in parts:
             out.print(table_of(result, one, part))
+        if any(row.difference is not None for row in one.rows):
+            out.print(differences_of(one, compared_with or ""))
     out.print(
         f"simulated on {result.kind.value} intensity. Saved: against run-now, with the 95 % interval by start day. Captured: share of what "
         "perfect foresight would save. Worse: jobs that emitted more than run-now. Delay: hours later than run-now, mean and 95th "
@@ -129,4 +136,20 @@ def table_of(result: ExperimentResult, one: SetResult, headings: Sequence[str]) 
         table.add_row(Text(row.policy), Text(row.forecaster), *cells, style="dim" if row.is_clairvoyant else None)
     table.add_section()
     table.add_row("bound", "clairvoyant", *(_COLUMNS[heading](one.bound) for heading in headings), style="dim")
+    return table
+
+
+def differences_of(one: SetResult, compared_with: str) -> Table:
+    """Every policy against one of them, on the same jobs by start day."""
+    table = Table(title=Text(f"Saved more than {compared_with}: {one.name}, in points"), title_justify="left")
+    table.add_column("Policy")
+    table.add_column("Forecast")
+    for heading in ("All", "95 %", "Median day", "p (Holm)"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in one.rows:
+        if row.difference is not None and row.p_adjusted is not None:
+            points = [100 * value for value in (row.difference.saving_fraction, row.difference.interval.low, row.difference.interval.high)]
+            every, low, high = (number(value, 1) for value in points)
+            median = number(100 * row.difference.median_fraction, 1)
+            table.add_row(Text(row.policy), Text(row.forecaster), every, f"{low} to {high}", median, f"{row.p_adjusted:.2g}")
     return table

@@ -71,11 +71,13 @@ class Difference:
     Attributes:
         saving_fraction: Saving of the first less that of the second.
         interval: 95 % interval of that, by the same draws for both.
-        p: Two-sided, of the signed-rank test on each job's emissions relative to its run-now.
+        median_fraction: Median over start days of the difference of the two savings of a day.
+        p: Two-sided, of the signed-rank test on those differences.
     """
 
     saving_fraction: float
     interval: Interval
+    median_fraction: float
     p: float
 
 
@@ -139,7 +141,7 @@ def summarise(runs: Sequence[Run], bounds: Sequence[Run] | None = None, *, block
 
 
 def compare(runs: Sequence[Run], others: Sequence[Run], *, block_days: int = 1, seed: int = 0) -> Difference:
-    """One policy against another, job by job.
+    """One policy against another on the same jobs, by start day.
 
     Raises:
         ConfigError: They did not run the same jobs.
@@ -150,10 +152,11 @@ def compare(runs: Sequence[Run], others: Sequence[Run], *, block_days: int = 1, 
     ours, theirs = _Columns.of(runs), _Columns.of(others)
     both = np.stack([ours.gco2, theirs.gco2])
     draws = statistics.bootstrap_savings(both, ours.run_now_gco2, ours.days, block_days=block_days, seed=seed)
-    relative = (ours.gco2 - theirs.gco2) / np.where(ours.run_now_gco2 > 0, ours.run_now_gco2, np.inf)
+    daily = statistics.paired_by_day(ours.gco2, theirs.gco2, ours.run_now_gco2, ours.days, block_days=block_days)
     saving = [statistics.saving_fraction(one.gco2, one.run_now_gco2) for one in (ours, theirs)]
     return Difference(
         saving_fraction=saving[0] - saving[1],
         interval=statistics.interval_of(draws[0] - draws[1]),
-        p=statistics.wilcoxon_p(relative),
+        median_fraction=float(np.median(daily)),
+        p=statistics.wilcoxon_p(daily),
     )

@@ -49,6 +49,8 @@ def test_table_documents_and_page(carbon_ray: Callable[..., Any], write: Callabl
         "Pauses",
         "Moves",
         "USD",
+        "Saved more than carbon_ray: few",
+        "p (Holm)",
     ):
         assert word in ran.out
     assert ran.err.count("written: ") == 2
