@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-all lint bench clean
+.PHONY: demo test test-all lint bench bench-decisions bench-uncertainty bench-prices bench-fleet bench-gates bench-speed bench-elastic clean
 
 demo: $(STAMP) ## a real job on a real local three-region Ray cluster, in five minutes
 	@$(BIN)/carbon-ray demo $(if $(TRACES),--traces "$(TRACES)") $(if $(ZONES),--zones "$(ZONES)") $(if $(START),--start "$(START)") $(DEMO_ARGS)
@@ -21,8 +21,35 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(STAMP)
+bench: $(STAMP) ## steps per second, wrapped against bare; the other benchmarks: benchmarks/README.md
 	$(BIN)/python -m benchmarks.train_overhead --json benchmarks/results/train_overhead.json
+
+YEAR ?= 2022
+RESULTS ?= benchmarks/results
+comma := ,
+on_trace = --traces "$(or $(TRACES),$(error name a trace: make $@ TRACES=ci_hourly.parquet))" --year $(YEAR)
+on_trace_if_any = $(if $(TRACES),--traces "$(TRACES)" --zones "$(ZONES)" --year $(YEAR))
+
+bench-decisions: $(STAMP)
+	$(BIN)/python -m benchmarks.decisions $(on_trace) $(if $(ZONES),--zones "$(ZONES)") --json $(RESULTS)/decisions.json $(BENCH_ARGS)
+
+bench-uncertainty: $(STAMP)
+	$(BIN)/python -m benchmarks.uncertainty $(on_trace) $(if $(ZONES),--zones "$(ZONES)") --json $(RESULTS)/uncertainty.json $(BENCH_ARGS)
+
+bench-prices: $(STAMP)
+	$(BIN)/python -m benchmarks.prices $(on_trace) --zones "$(if $(ZONES),$(ZONES),DE$(comma)ES)" --json $(RESULTS)/prices.json $(BENCH_ARGS)
+
+bench-fleet: $(STAMP)
+	$(BIN)/python -m benchmarks.fleet $(on_trace) $(if $(ZONES),--zones "$(ZONES)") --json $(RESULTS)/fleet.json $(BENCH_ARGS)
+
+bench-elastic: $(STAMP)
+	$(BIN)/python -m benchmarks.elastic $(on_trace) --json $(RESULTS)/elastic.json $(BENCH_ARGS)
+
+bench-gates: $(STAMP)
+	$(BIN)/python -m benchmarks.gates $(on_trace_if_any) --json $(RESULTS)/gates.json $(BENCH_ARGS)
+
+bench-speed: $(STAMP)
+	$(BIN)/python -m benchmarks.planner_speed $(on_trace_if_any) --json $(RESULTS)/planner_speed.json $(BENCH_ARGS)
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \

@@ -1,6 +1,7 @@
 """A fleet of real jobs under capacity: how close to the optimum, how fast, and whether every limit and deadline is kept.
 
-    python -m benchmarks.fleet --traces FILE --year 2022 --jobs pai_1k.csv --json OUT [--capacity 0.3,0.5,1.0] [--workloads 1000]
+    python -m benchmarks.fleet --traces FILE --year 2022 --json OUT
+    python -m benchmarks.fleet --traces FILE --zones DE,ES --year 2022 --jobs JOBS.csv --capacity 0.3,0.5,1.0 --workloads 1000 --json OUT
 
 All workloads are there at the start of a week, with deadlines within it. The demand is the CPU hours of all of them over the hours of
 the week: the CPUs that would be busy on average. Each region offers the stated share of the demand, at least what the largest
@@ -15,8 +16,8 @@ between them is its own. Gaps contain what no plan can avoid because a workload 
 from __future__ import annotations
 
 import argparse
-import csv
 import math
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -28,6 +29,8 @@ import numpy as np
 
 from benchmarks import record
 from benchmarks.fleet_programmes import relaxation
+from benchmarks.instances import DATA, rows
+from carbon_ray.core.errors import CarbonRayError, ConfigError
 from carbon_ray.core.forecast import Forecast, ForecastSnapshot
 from carbon_ray.core.intensity import IntensitySeries
 from carbon_ray.core.objective import Objective
@@ -43,6 +46,7 @@ from carbon_ray.providers.embedded import EmbeddedProvider
 from carbon_ray.providers.trace import TraceProvider
 
 SLOT_S = 3600.0
+JOBS = DATA / "jobs" / "pai_1k.csv"
 HOURS = 168
 REGIONS = 24
 SLACK_H = (24, 168)
@@ -71,10 +75,10 @@ def default_zones(traces: Path) -> tuple[str, ...]:
 def members_of(jobs: Path, count: int, zones: Sequence[str], start_at: datetime, seed: int, overheads: Overheads) -> list[Member]:
     """Workloads with the lengths and CPUs of the file's rows, in turn."""
     random = np.random.default_rng(seed)
-    rows = [(float(row["length"]) / 3600, int(row["cpus"])) for row in csv.DictReader(jobs.open())]
+    table = [(float(row["length"]) / 3600, int(row["cpus"])) for row in rows(jobs)]
     members = []
     for index in range(count):
-        work_h, cpus = rows[index % len(rows)]
+        work_h, cpus = table[index % len(table)]
         slots = math.ceil(work_h - 1e-9)
         deadline_h = min(HOURS, max(int(random.integers(SLACK_H[0], SLACK_H[1] + 1)), slots + 6))
         home = zones[int(random.integers(len(zones)))]
@@ -213,13 +217,14 @@ def growth(members: Sequence[Member], series: dict[str, IntensitySeries], share:
     }
 
 
-def main() -> None:
+def parsed(argv: list[str] | None) -> argparse.Namespace:
+    """The command's arguments."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--traces", type=Path, required=True)
+    parser.add_argument("--traces", type=Path, required=True, help="CSV or Parquet with zone, time_utc, gco2_per_kwh, kind")
     parser.add_argument("--zones", default="", help="comma-separated; by default all of the trace and profiles up to 24")
     parser.add_argument("--year", type=int, default=2022)
     parser.add_argument("--start", default="05-02", help="month and day that the week begins")
-    parser.add_argument("--jobs", type=Path, required=True)
+    parser.add_argument("--jobs", type=Path, default=JOBS, help="CSV with length in seconds and cpus; of the reference data by default")
     parser.add_argument("--capacity", default="0.3,0.5,1.0")
     parser.add_argument("--workloads", type=int, default=1000)
     parser.add_argument("--transport-workloads", type=int, default=1000)
@@ -227,7 +232,29 @@ def main() -> None:
     parser.add_argument("--lp-limit-s", type=float, default=600.0)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--json", type=Path, default=None)
-    options = parser.parse_args()
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the benchmark; 0, or 2 with one line on bad input."""
+    options = parsed(argv)
+    try:
+        measured(options)
+    except (CarbonRayError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def measured(options: argparse.Namespace) -> None:
+    """Measure, print, and write the result.
+
+    Raises:
+        ConfigError: The arguments name something that is not there.
+        ValueError: One is no number or day.
+    """
+    if not options.traces.is_file():
+        raise ConfigError(f"{options.traces} is not there; give a CSV or Parquet trace with --traces")
     month, day = map(int, options.start.split("-"))
     start_at = datetime(options.year, month, day, tzinfo=UTC)
     zones = tuple(options.zones.split(",")) if options.zones else default_zones(options.traces)
@@ -286,4 +313,4 @@ def summary(one: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,6 +1,10 @@
 """All gates in one go: published results and known optima, reproduced before anything new is compared with them.
 
     python -m benchmarks.gates --json benchmarks/results/gates.json
+    python -m benchmarks.gates --traces FILE --zones DE,ES --year 2022 --json OUT
+
+What is published was computed on certain data, so that no other trace can stand in for them: they are read from --data. A trace of one's
+own adds a gate: the exact programme's optima on windows of it against those of the plain forward programme of this repository.
 
 Each gate is a function from the data to a line: how many numbers were compared, the largest deviation among them, and what is
 tolerated. The exit code is 1 where one fails. The tests in tests/gates call the gates of the exact programme here on a sample.
@@ -20,9 +24,9 @@ import numpy as np
 
 from benchmarks import record
 from benchmarks.instances import DATA, FREE, Moving, one_workload, rows
-from benchmarks.reference_programme import cost_of_plan
+from benchmarks.reference_programme import cost_of_plan, least_cost
 from benchmarks.replicas import gaia, lwa
-from benchmarks.traces import read_table
+from benchmarks.traces import HourlyTable, read_table
 from carbon_ray.core.clock import parse_utc
 from carbon_ray.core.errors import ConfigError
 from carbon_ray.core.intensity import FloatArray
@@ -242,13 +246,49 @@ GATES: tuple[Callable[[Path], Gate], ...] = (
 """In the order in which they are run."""
 
 
+WINDOWS, RUN_H, SLACK_H = 20, 24, 24
+"""Windows of a trace that are solved twice, and the work and slack in each."""
+
+
+def own_trace(table: HourlyTable, year: int, seed: int = 0) -> Gate:
+    """Windows of a trace, drawn: the optimum of the exact programme, and what its plan costs, against the plain forward programme's.
+
+    Args:
+        table: Of the zones, each of which is home.
+        year: Of the windows.
+        seed: Of their draw.
+
+    Raises:
+        ConfigError: The trace has too little of the year.
+    """
+    first, last = table.year(year)
+    if last - first < RUN_H + SLACK_H:
+        raise ConfigError(f"the trace holds {last - first} hours of {year}; a window takes {RUN_H + SLACK_H}")
+    deviations, moving, random = _Deviations(), Moving(), np.random.default_rng(seed)
+    for start in random.integers(first, last - RUN_H - SLACK_H + 1, WINDOWS):
+        window = table.values_gco2_per_kwh[start : start + RUN_H + SLACK_H]
+        for home in range(len(table.zones)):
+            expected = least_cost(window, RUN_H, home, moving)
+            for found in _priced(one_workload(window, RUN_H, moving), home):
+                deviations.add(found, expected, relative=True)
+    return deviations.gate(f"optima on the given trace, {year}", 1e-9, "relative")
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, default=None)
+    parser.add_argument("--traces", type=Path, default=None, help="CSV or Parquet with zone, time_utc, gco2_per_kwh, kind: adds a gate")
+    parser.add_argument("--zones", default="", help="comma-separated zones of --traces")
+    parser.add_argument("--year", type=int, default=None, help="year of --traces")
     parser.add_argument("--data", type=Path, default=DATA, help="directory of the reference data; CARBON_RAY_DATA by default")
     options = parser.parse_args(arguments)
     gates = list[Gate]()
+    if (options.traces is None) != (not options.zones) or (options.traces is None) != (options.year is None):
+        parser.error("give --traces, --zones and --year together, or none of them")
     try:
+        if options.traces is not None:
+            gates.append(own_trace(read_table(options.traces, tuple(options.zones.split(","))), options.year))
+            print(gates[-1], flush=True)
         for run in GATES:
             gates.append(run(options.data))
             print(gates[-1], flush=True)
@@ -256,7 +296,10 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(str(error))
     if options.json:
         results = [{**asdict(gate), "passed": gate.passed} for gate in gates]
-        record.write(options.json, {"benchmark": "gates", "passed": all(gate.passed for gate in gates), "results": results})
+        trace = {"traces": options.traces.name, "zones": options.zones.split(","), "year": options.year} if options.traces else None
+        record.write(
+            options.json, {"benchmark": "gates", "own_trace": trace, "passed": all(gate.passed for gate in gates), "results": results}
+        )
     return 0 if all(gate.passed for gate in gates) else 1
 
 

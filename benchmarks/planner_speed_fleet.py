@@ -8,7 +8,7 @@ has the same states to look at and HiGHS many more rows, so the ratio stated her
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from scipy.sparse import coo_array
 
 from benchmarks import planner_speed_world as world
 from benchmarks.planner_speed_plan import timed
+from benchmarks.planner_speed_world import Weather
 from carbon_ray.core.forecast import Forecast, ForecastSnapshot
 from carbon_ray.core.intensity import FloatArray
 from carbon_ray.core.objective import Objective
@@ -27,7 +28,8 @@ from carbon_ray.policies.fleet.allocation import Allocation
 from carbon_ray.policies.fleet.member import Member
 from carbon_ray.policies.fleet.policy import FleetReplan
 
-NOW = datetime(2022, 5, 2, tzinfo=UTC)
+MONTH, DAY = 5, 2
+"""When all of it is planned."""
 HOURS = 168
 CAPACITY_FRACTION = 0.5
 """Nodes of all regions together, alike in each, as a share of the workloads: what would run if all ran at once."""
@@ -58,19 +60,20 @@ class Fleet:
     nodes: int
 
 
-def fleet(count: int, seed: int, overheads: Overheads | None = None) -> Fleet:
-    """Workloads of 4 to 48 hours, due 24 to 120 hours after they could end, homes in turn, over 24 regions.
+def fleet(count: int, seed: int, weather: Weather, overheads: Overheads | None = None) -> Fleet:
+    """Workloads of 4 to 48 hours, due 24 to 120 hours after they could end, homes in turn.
 
     Args:
         count: Workloads.
-        seed: Of lengths, windows and weather.
+        seed: Of lengths and windows, and of embedded weather.
+        weather: Regions and intensities.
         overheads: Costs of moving; none by default.
     """
-    rng, names = np.random.default_rng(seed), world.zones()
+    rng, names, now = np.random.default_rng(seed), weather.zones, weather.at(MONTH, DAY)
     lengths = rng.integers(4, 49, count)
     windows = np.minimum(HOURS, lengths + rng.integers(24, 121, count))
     nodes = max(1, round(CAPACITY_FRACTION * count / len(names)))
-    series = world.intensities(names, NOW, timedelta(hours=HOURS), seed)
+    series = weather.intensities(now, timedelta(hours=HOURS), seed)
     members = tuple(
         Member(
             workload=Workload(
@@ -80,8 +83,8 @@ def fleet(count: int, seed: int, overheads: Overheads | None = None) -> Fleet:
                 resources_per_worker={"CPU": 1.0},
                 home_region=names[index % len(names)],
                 regions=names,
-                submitted_at=NOW,
-                deadline_at=NOW + timedelta(hours=int(window)),
+                submitted_at=now,
+                deadline_at=now + timedelta(hours=int(window)),
                 objective=Objective(usd_per_kgco2=1.0, usd_weight=0.0),
                 overheads=overheads or Overheads(),
                 utilisation_fraction=1.0,
@@ -90,7 +93,7 @@ def fleet(count: int, seed: int, overheads: Overheads | None = None) -> Fleet:
         )
         for index, (length, window) in enumerate(zip(lengths, windows, strict=True))
     )
-    snapshot = ForecastSnapshot(version=1, issued_at=NOW, forecasts={zone: Forecast.certain(one, NOW) for zone, one in series.items()})
+    snapshot = ForecastSnapshot(version=1, issued_at=now, forecasts={zone: Forecast.certain(one, now) for zone, one in series.items()})
     return Fleet(
         members=members,
         around=Surroundings(regions={zone: world.region(zone, nodes) for zone in names}, snapshot=snapshot),
@@ -103,7 +106,7 @@ def fleet(count: int, seed: int, overheads: Overheads | None = None) -> Fleet:
 
 def planned(one: Fleet) -> Allocation:
     """Ours, from members to plans, with no prices from before."""
-    return FleetReplan(slot_s=3600.0).allocate(one.members, one.around, now=NOW)
+    return FleetReplan(slot_s=3600.0).allocate(one.members, one.around, now=one.around.snapshot.issued_at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -159,9 +162,9 @@ class Flow:
         )
 
 
-def one_rung(count: int, seed: int, methods: tuple[str, ...], limit_s: float) -> dict[str, Any]:
+def one_rung(count: int, seed: int, weather: Weather, methods: tuple[str, ...], limit_s: float) -> dict[str, Any]:
     """Both on one instance, HiGHS after ours; building its matrices does not count."""
-    one = fleet(count, seed)
+    one = fleet(count, seed, weather)
     ours_s, allocation = timed(lambda: planned(one))
     flow = Flow.of(one)
     seconds, optimum = dict[str, float | None](), None
@@ -186,18 +189,19 @@ def one_rung(count: int, seed: int, methods: tuple[str, ...], limit_s: float) ->
     }
 
 
-def measure(seed: int, *, quick: bool = False, limit_s: float = 60.0) -> dict[str, Any]:
+def measure(seed: int, *, weather: Weather, quick: bool = False, limit_s: float = 60.0) -> dict[str, Any]:
     """Climb the ladder of sizes as long as HiGHS ends within a time limit, then ours alone at the full size.
 
     Args:
         seed: Of the instances.
+        weather: Regions and intensities.
         quick: Two small rungs, and nothing at the full size.
         limit_s: Seconds that HiGHS gets for one programme.
     """
-    planned(fleet(2, seed))  # compiled
+    planned(fleet(2, seed, weather))  # compiled
     rungs, methods = list[dict[str, Any]](), METHODS
     for count in LADDER[:2] if quick else LADDER:
-        rung = one_rung(count, seed, methods, limit_s)
+        rung = one_rung(count, seed, weather, methods, limit_s)
         rungs.append(rung)
         methods = tuple(method for method, spent in rung["highs_s_by_method"].items() if spent is not None)
         if not methods:
@@ -210,21 +214,22 @@ def measure(seed: int, *, quick: bool = False, limit_s: float = 60.0) -> dict[st
     result = {
         "fleet_speedup": largest["highs_s"] / largest["fleet_s"],
         "fleet_gap_fraction": largest["gap_fraction"],
-        "fleet_compared_at": {"workloads": largest["workloads"], "regions": world.REGIONS, "hours": HOURS},
+        "fleet_compared_at": {"workloads": largest["workloads"], "regions": len(weather.zones), "hours": HOURS},
         "fleet_rungs": rungs,
         "fleet_highs_limit_s": limit_s,
         "fleet_instance": f"no costs of moving (the linear programme is exact); nodes = {CAPACITY_FRACTION:g} of the workloads",
     }
     if not quick:
         result["fleet_at_full_size"] = [
-            full_size(LADDER[-1], seed, overheads, title) for overheads, title in ((None, "free moves"), (USUAL, "usual overheads"))
+            full_size(LADDER[-1], seed, weather, overheads, title)
+            for overheads, title in ((None, "free moves"), (USUAL, "usual overheads"))
         ]
     return result
 
 
-def full_size(count: int, seed: int, overheads: Overheads | None, title: str) -> dict[str, Any]:
+def full_size(count: int, seed: int, weather: Weather, overheads: Overheads | None, title: str) -> dict[str, Any]:
     """Ours alone, with its own bound."""
-    one = fleet(count, seed, overheads)
+    one = fleet(count, seed, weather, overheads)
     seconds, allocation = timed(lambda: planned(one))
     return {
         "workloads": count,

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.instances import DATA, Moving, one_workload, random_instance
+from benchmarks.planner_speed_world import Weather
 from benchmarks.reference_programme import least_cost
 from carbon_ray.core.errors import ConfigError
 from carbon_ray.core.intensity import FloatArray
@@ -109,13 +110,23 @@ class Round:
     relative_difference: float
 
 
-def one_round(rng: np.random.Generator, references: dict[str, Reference]) -> Round:
+def instance(rng: np.random.Generator, weather: Weather) -> tuple[FloatArray, Moving]:
+    """Costs of moving, drawn, and intensities: independent numbers, or a week of the trace where there is one."""
+    if weather.table is None:
+        return random_instance(rng, HOURS, REGIONS)
+    _, moving = random_instance(rng, 1, len(weather.zones))
+    first, last = weather.table.year(weather.year)
+    start = int(rng.integers(first, last - HOURS + 1))
+    return weather.table.values_gco2_per_kwh[start : start + HOURS], moving
+
+
+def one_round(rng: np.random.Generator, references: dict[str, Reference], weather: Weather) -> Round:
     """Draw an instance; ours, a reference, ours, the next one, ours.
 
     Raises:
         AssertionError: Optima differ by more than `RELATIVE_TOLERANCE`.
     """
-    intensity, moving = random_instance(rng, HOURS, REGIONS)
+    intensity, moving = instance(rng, weather)
     problem = one_workload(intensity, QUANTA, moving)
     ours, theirs, difference = list[float](), dict[str, float](), 0.0
     seconds, solution = timed(lambda: planned(problem))
@@ -128,13 +139,14 @@ def one_round(rng: np.random.Generator, references: dict[str, Reference]) -> Rou
     return Round(plan_s=statistics.fmean(ours), reference_s=theirs, relative_difference=difference)
 
 
-def measure(rounds: int, seed: int, reference: Path | None) -> dict[str, Any]:
+def measure(rounds: int, seed: int, reference: Path | None, weather: Weather) -> dict[str, Any]:
     """Ratios of seconds on the same instances in the same run.
 
     Args:
         rounds: Instances.
         seed: Of their draw.
         reference: File of another forward programme, which then is what `plan_speedup` is measured against.
+        weather: Intensities where they are those of a trace.
     """
     references: dict[str, Reference] = {"reference_programme": plain}
     if reference is not None:
@@ -142,7 +154,7 @@ def measure(rounds: int, seed: int, reference: Path | None) -> dict[str, Any]:
     against = reference.stem if reference is not None else "reference_programme"
     rng, first = np.random.default_rng(seed), first_calls()
     first_call_s()
-    done = [one_round(rng, references) for _ in range(rounds)]
+    done = [one_round(rng, references, weather) for _ in range(rounds)]
     ratios = {name: [one.reference_s[name] / one.plan_s for one in done] for name in references}
     return {
         "plan_speedup": statistics.median(ratios[against]),
@@ -155,11 +167,16 @@ def measure(rounds: int, seed: int, reference: Path | None) -> dict[str, Any]:
         "plan_rounds": [
             {"plan_s": one.plan_s, "reference_s": one.reference_s, "relative_difference": one.relative_difference} for one in done
         ],
-        "plan_size": {"regions": REGIONS, "hours": HOURS, "quanta": QUANTA, "migration_costs": "a full matrix, pairwise different"},
+        "plan_size": {
+            "regions": len(weather.zones) if weather.table else REGIONS,
+            "hours": HOURS,
+            "quanta": QUANTA,
+            "migration_costs": "a full matrix, pairwise different",
+        },
         "plan_largest_relative_difference": max(one.relative_difference for one in done),
         **first,
     }
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(1, 0, default_reference()), indent=1))
+    print(json.dumps(measure(1, 0, default_reference(), Weather.embedded()), indent=1))

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from benchmarks import planner_speed_world as places
 from benchmarks.planner_speed_plan import timed
+from benchmarks.planner_speed_world import Weather
 from carbon_ray.core.workload import Overheads
 from carbon_ray.forecasting.naive import Persistence
 from carbon_ray.policies.fleet.policy import FleetReplan
@@ -22,7 +23,8 @@ from carbon_ray.sim.jobs import JobSet, Template, fixed_slack, job_set, random_r
 from carbon_ray.sim.results import Run
 from carbon_ray.sim.world import Control, World
 
-START = datetime(2022, 1, 10, tzinfo=UTC)
+MONTH, DAY = 1, 10
+"""When the first job may come."""
 HISTORY = timedelta(days=9)
 JOBS, DAYS = 10_000, 350
 """Jobs of the full run, and the days over which they arrive."""
@@ -42,12 +44,12 @@ class Scenario:
     jobs: JobSet
 
 
-def scenario(count: int, seed: int) -> Scenario:
-    """Jobs in 24 regions, every region home in turn, as dense as 10,000 in 350 days."""
-    names, days = places.zones(), DAYS * count / JOBS
-    truth = places.intensities(names, START - HISTORY, HISTORY + timedelta(days=int(days) + 5), seed)
+def scenario(count: int, seed: int, weather: Weather) -> Scenario:
+    """Jobs in all regions, every region home in turn, as dense as 10,000 in 350 days."""
+    names, days, start_at = weather.zones, DAYS * count / JOBS, weather.at(MONTH, DAY)
+    truth = weather.intensities(start_at - HISTORY, HISTORY + timedelta(days=int(days) + 5), seed)
     template = Template(
-        start_at=START,
+        start_at=start_at,
         regions=names,
         slack=fixed_slack(SLACK_H),
         overheads=Overheads(checkpoint_h=0.05, restore_h=0.10, migrate_h=0.5),
@@ -70,8 +72,8 @@ def run(one: Scenario, *, is_fleet: bool = False, is_clairvoyant: bool = False) 
     return simulate(one.world, one.jobs, policy, source, Control(tick_s=3600.0))
 
 
-def _rate(count: int, seed: int, *, is_fleet: bool, is_clairvoyant: bool) -> dict[str, Any]:
-    one = scenario(count, seed)
+def _rate(count: int, seed: int, weather: Weather, *, is_fleet: bool, is_clairvoyant: bool) -> dict[str, Any]:
+    one = scenario(count, seed, weather)
     before_s = time.process_time()
     seconds, done = timed(lambda: run(one, is_fleet=is_fleet, is_clairvoyant=is_clairvoyant))
     return {
@@ -86,31 +88,32 @@ def _rate(count: int, seed: int, *, is_fleet: bool, is_clairvoyant: bool) -> dic
     }
 
 
-def measure(seed: int, *, jobs: int = JOBS) -> dict[str, Any]:
+def measure(seed: int, *, weather: Weather, jobs: int = JOBS) -> dict[str, Any]:
     """Jobs a second.
 
     Args:
-        seed: Of the jobs and the weather.
+        seed: Of the jobs and of embedded weather.
+        weather: Regions and intensities.
         jobs: Of the run that counts; the variants have 500 at most.
     """
     for is_fleet in (False, True):
-        run(scenario(3, seed), is_fleet=is_fleet)  # compiled
+        run(scenario(3, seed, weather), is_fleet=is_fleet)  # compiled
     sample = min(SAMPLE, jobs)
     variants = [
-        _rate(sample, seed, is_fleet=is_fleet, is_clairvoyant=is_clairvoyant)
+        _rate(sample, seed, weather, is_fleet=is_fleet, is_clairvoyant=is_clairvoyant)
         for is_fleet, is_clairvoyant in ((False, False), (False, True), (True, False), (True, True))
     ]
-    counts = variants[0] if jobs == sample else _rate(jobs, seed, is_fleet=False, is_clairvoyant=False)
+    counts = variants[0] if jobs == sample else _rate(jobs, seed, weather, is_fleet=False, is_clairvoyant=False)
     return {
         "sim_jobs_per_s": counts["jobs_per_s"],
         "sim_run": counts,
         "sim_variants": variants,
         "sim_scenario": {
-            "regions": places.REGIONS,
+            "regions": len(weather.zones),
             "days": DAYS * counts["jobs"] / JOBS,
             "lengths_h": LENGTHS_H,
             "slack_h": SLACK_H,
             "slots_and_ticks_s": 3600.0,
-            "intensity": "embedded profiles: synthetic",
+            "intensity": str(weather),
         },
     }

@@ -22,13 +22,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.hourly import Issues
-from benchmarks.issued import forecasts_named
+from benchmarks.issued import Remembered, forecasts_named
 from benchmarks.pictures import GRID, MUTED, OURS, beside, figure_at
 from benchmarks.record import write
 from benchmarks.traces import HourlyTable, read_table
 from carbon_ray.core.errors import CarbonRayError, ConfigError
 from carbon_ray.core.forecast import Forecast, ForecastSnapshot
-from carbon_ray.core.intensity import IntensitySeries, Provenance
+from carbon_ray.core.intensity import Provenance
 from carbon_ray.core.objective import Objective
 from carbon_ray.core.region import NodeType, PowerModel, Region
 from carbon_ray.core.workload import Overheads
@@ -98,19 +98,11 @@ class AsIssued:
 def world_of(table: HourlyTable, usd_per_h: Mapping[str, float], power_w: float) -> World:
     """A region for each zone, with a node of the same power and a price of its own, and room for everybody."""
     power = PowerModel(tdp_w=power_w, idle_fraction=0.0, source="declared")
-    truth, regions = {}, {}
-    for index, zone in enumerate(table.zones):
+    regions = {}
+    for zone in table.zones:
         node = NodeType(name=zone, resources={"CPU": 1.0}, max_nodes=NODES, usd_per_h=usd_per_h[zone], power=power)
         regions[zone] = Region(name=zone, zone=zone, pue=1.0, node_types=(node,))
-        truth[zone] = IntensitySeries(
-            zone=zone,
-            kind=table.kind,
-            start_at=table.start_at,
-            step_s=3600.0,
-            values_gco2_per_kwh=table.values_gco2_per_kwh[:, index],
-            provenance=Provenance(provider="trace"),
-        )
-    return World(regions=regions, truth=truth, is_shared=False)
+    return World(regions=regions, truth={one.zone: one for one in table.series()}, is_shared=False)
 
 
 def jobs_of(table: HourlyTable, year: int, run_hours: int, slack_hours: int, step_hours: int, overheads: Overheads) -> JobSet:
@@ -276,7 +268,7 @@ def main(argv: list[str] | None = None) -> int:
         horizon = arguments.run_hours + arguments.slack_hours
         jobs = jobs_of(table, arguments.year, arguments.run_hours, arguments.slack_hours, arguments.step_hours, overheads)
         issues = forecasts_named(arguments.forecaster, table, horizon=horizon, train_until=table.year(arguments.year)[0])
-        forecasts = AsIssued(arguments.forecaster, issues, table, horizon)
+        forecasts = AsIssued(arguments.forecaster, Remembered(issues, horizon), table, horizon)
         rows = sweep(world_of(table, usd_per_h, arguments.power_w), jobs, forecasts, objectives, arguments.seed)
     except (CarbonRayError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from carbon_ray.core.errors import CarbonRayError, ConfigError
-from carbon_ray.core.intensity import FloatArray, IntensityKind
+from carbon_ray.core.intensity import FloatArray, IntensityKind, IntensitySeries, Provenance
 from carbon_ray.providers.trace import TraceProvider
 
 
@@ -32,6 +32,20 @@ class HourlyTable:
     def position(self, at: datetime) -> int:
         """Number of the hour that begins at `at`; may lie outside the table."""
         return (at - self.start_at) // timedelta(hours=1)
+
+    def series(self) -> tuple[IntensitySeries, ...]:
+        """The columns, as the product reads them."""
+        return tuple(
+            IntensitySeries(
+                zone=zone,
+                kind=self.kind,
+                start_at=self.start_at,
+                step_s=3600.0,
+                values_gco2_per_kwh=self.values_gco2_per_kwh[:, index],
+                provenance=Provenance(provider="trace"),
+            )
+            for index, zone in enumerate(self.zones)
+        )
 
     def year(self, year: int) -> tuple[int, int]:
         """First hour of a year, and the one after its last, within the table.

@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 from benchmarks import planner_speed, planner_speed_fleet, planner_speed_growth, planner_speed_plan, planner_speed_sim
+from benchmarks.planner_speed_world import Weather
 from carbon_ray.core.errors import ConfigError
+
+EMBEDDED = Weather.embedded()
 
 
 @pytest.fixture
@@ -23,7 +26,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("small")
 def test_ratios_are_of_the_same_instances() -> None:
-    found = planner_speed_plan.measure(3, seed=1, reference=None)
+    found = planner_speed_plan.measure(3, seed=1, reference=None, weather=EMBEDDED)
     assert found["plan_speedup_against"] == "reference_programme"
     assert len(found["plan_rounds"]) == 3
     assert found["plan_largest_relative_difference"] <= 1e-9
@@ -46,7 +49,7 @@ def optimum(ci, quanta, home, write_h, restore_h, move_h):
 def test_another_reference_is_what_counts(tmp_path: Path) -> None:
     path = tmp_path / "other.py"
     path.write_text(REFERENCE.replace("FACTOR", "1.0"))
-    found = planner_speed_plan.measure(1, seed=1, reference=path)
+    found = planner_speed_plan.measure(1, seed=1, reference=path, weather=EMBEDDED)
     assert found["plan_speedup_against"] == "other"
     assert set(found["reference_s"]) == {"reference_programme", "other"}
 
@@ -56,7 +59,7 @@ def test_a_reference_with_other_values_stops_the_benchmark(tmp_path: Path) -> No
     path = tmp_path / "wrong.py"
     path.write_text(REFERENCE.replace("FACTOR", "1.000001"))
     with pytest.raises(AssertionError, match="optima differ"):
-        planner_speed_plan.measure(1, seed=1, reference=path)
+        planner_speed_plan.measure(1, seed=1, reference=path, weather=EMBEDDED)
 
 
 @pytest.mark.parametrize("text", [None, "x = 1"])
@@ -87,7 +90,7 @@ def test_growth_is_measured_and_drawn(tmp_path: Path) -> None:
 
 
 def test_the_linear_programme_and_the_fleet_agree() -> None:
-    rung = planner_speed_fleet.one_rung(6, 3, ("highs-ds",), 60.0)
+    rung = planner_speed_fleet.one_rung(6, 3, EMBEDDED, ("highs-ds",), 60.0)
     assert rung["without_plan"] == 0
     assert -1e-9 <= rung["gap_fraction"] <= 0.01
     assert rung["lp_cost_usd"] == pytest.approx(rung["fleet_cost_usd"], rel=0.01)
@@ -108,7 +111,7 @@ def test_the_linear_programme_by_hand() -> None:
 
 
 def test_simulated_jobs_are_counted() -> None:
-    found = planner_speed_sim.measure(3, jobs=4)
+    found = planner_speed_sim.measure(3, weather=EMBEDDED, jobs=4)
     assert found["sim_jobs_per_s"] == found["sim_variants"][0]["jobs_per_s"] > 0
     assert [(one["policy"], one["forecaster"]) for one in found["sim_variants"]] == [
         ("carbon_ray", "persistence"),

@@ -1,0 +1,58 @@
+"""The page of the benchmarks: its table is the committed result, its commands take the options that it names, its targets exist."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmarks import tables
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "benchmarks" / "README.md").read_text()
+COMMANDS = [
+    (name, words)
+    for name, words in re.findall(r"^    python -m benchmarks\.(\w+)(.*)$", README, flags=re.MULTILINE)
+    if name != "train_overhead"  # has nothing to do with traces, and imports Ray
+]
+MAKEFILE = (ROOT / "Makefile").read_text()
+
+
+def test_the_elastic_table_is_the_result() -> None:
+    assert tables.elastic_table(tables.result_of("elastic")["results"]) in README
+
+
+def test_the_words_about_the_elastic_table_are_true() -> None:
+    rows = [row for row in tables.result_of("elastic")["results"] if row["profile"] == "nbody100k"]
+    gains = {slack: [row["gain_points"] for row in rows if row["slack_h"] == slack] for slack in (24, 168)}
+    assert [round(bound(gains[slack]), 1) for slack in (24, 168) for bound in (min, max)] == [4.5, 9.1, 1.2, 3.7]
+    assert all(row["gain_points"] >= 0 for row in tables.result_of("elastic")["results"])
+
+
+def test_the_table_writes_no_negative_zero() -> None:
+    plans = {name: {"saving_percent": 1.0} for name in ("elastic at home", "rigid in all regions", "elastic in all regions")}
+    row = {"set": "A", "job_h": 1, "slack_h": 2, "profile": "p", "plans": plans, "gain_points": 0.0, "gain_interval95_points": [-1e-9, 0.0]}
+    assert "(0.00 to 0.00)" in tables.elastic_table([row])
+
+
+@pytest.mark.parametrize(("name", "words"), COMMANDS, ids=[f"{name}{number}" for number, (name, _) in enumerate(COMMANDS)])
+def test_commands_take_the_options_that_are_named(name: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        importlib.import_module(f"benchmarks.{name}").main(["--help"])
+    assert ended.value.code == 0
+    told = capsys.readouterr().out
+    assert {"--traces", "--year", "--json"} <= set(re.findall(r"--[a-z-]+", told))
+    assert set(re.findall(r"--[a-z-]+", words)) <= set(re.findall(r"--[a-z-]+", told))
+
+
+def test_every_benchmark_has_a_section_and_a_target() -> None:
+    table = re.findall(r"^\| \[`benchmarks\.(\w+)`\]\(#([\w-]+)\) \| `([\w-]+)` \|", README, flags=re.MULTILINE)
+    assert len(table) == 8
+    sections = {title.lower().replace(" ", "-") for title in re.findall(r"^## (.+)$", README, flags=re.MULTILINE)}
+    for name, anchor, target in table:
+        assert (ROOT / "benchmarks" / f"{name}.py").exists()
+        assert anchor in sections
+        assert re.search(rf"^{target}: \$\(STAMP\).*\n\t\$\(BIN\)/python -m benchmarks\.{name} ", MAKEFILE, flags=re.MULTILINE)
+    assert set(re.findall(r"make (bench[\w-]*)", README)) <= {target for _, _, target in table}
