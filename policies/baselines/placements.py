@@ -49,7 +49,7 @@ class Placing(Punctual):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StaticCleanestPolicy:
-    """`StaticCleanest` by region names.
+    """Run at once in the region with the lowest mean intensity: `StaticCleanest` by region names.
 
     Attributes:
         annual_mean_gco2_per_kwh: Mean intensity by region name; empty takes the forecast's means.
@@ -77,14 +77,14 @@ class StaticCleanestPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitAwhilePolicy(WaitAwhile, Placing):
-    """`WaitAwhile`, slot by slot."""
+    """Wait at home for the lowest slots, one by one: `WaitAwhile`."""
 
     slot_s: float = SLOT_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitAwhileBlockPolicy(WaitAwhile, Placing):
-    """`WaitAwhile` in one block."""
+    """Wait at home for the lowest block of slots: `WaitAwhile` that does not interrupt."""
 
     name: ClassVar[str] = "wait_awhile_block"
     interruptible: bool = False
@@ -93,69 +93,72 @@ class WaitAwhileBlockPolicy(WaitAwhile, Placing):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BestWindowPolicy(BestWindow, Placing):
-    """`BestWindow`."""
+    """Choose the best region and window once, then neither pause nor move: `BestWindow`."""
 
     slot_s: float = SLOT_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CarbonTimePolicy(CarbonTime, Placing):
-    """`CarbonTime`."""
+    """Start where the carbon saved per hour until the work is done is highest: `CarbonTime`."""
 
     slot_s: float = SLOT_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LowestWindowPolicy(LowestWindow, Placing):
-    """`LowestWindow`."""
+    """Start where the whole work emits least within the slack: `LowestWindow`."""
 
     slot_s: float = SLOT_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LowestSlotPolicy(LowestSlot, Placing):
-    """`LowestSlot`."""
+    """Start in the cleanest slot within the slack: `LowestSlot`."""
 
     slot_s: float = SLOT_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EcovisorPolicy(Ecovisor, Placing):
-    """`Ecovisor`."""
+    """Run in clean hours and pause in dirty ones, until the patience is spent: `Ecovisor`."""
 
     slot_s: float = SLOT_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CarbonScalerPolicy(CarbonScaler, Placing):
-    """`CarbonScaler`; a rigid workload is one level, for which it is Let's Wait Awhile slot by slot."""
+    """Give the next worker to the slot where it does most work per gram: `CarbonScaler`.
+
+    A rigid workload is one level, for which it is Let's Wait Awhile slot by slot.
+    """
 
     slot_s: float = SLOT_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CapPolicy(Cap, Placing):
-    """`Cap`; a rigid workload is one worker."""
+    """Keep to a quota of workers that falls as the intensity rises: `Cap`; a rigid workload is one worker."""
 
     slot_s: float = SLOT_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PcapsPolicy(Pcaps, Placing):
-    """`Pcaps`."""
+    """Run if the intensity is at most what the importance of the work is worth: `Pcaps`."""
 
     slot_s: float = SLOT_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheapestPolicy(Cheapest, Placing):
-    """`Cheapest`."""
+    """Take the region and window of the lowest price, blind to carbon: `Cheapest`."""
 
     slot_s: float = SLOT_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThresholdPolicy(Threshold, Placing):
-    """`Threshold`."""
+    """Start below a low percentile of the hours ahead and stop above a high one: `Threshold`."""
 
     slot_s: float = SLOT_S

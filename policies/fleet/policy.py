@@ -16,6 +16,7 @@ from typing import Protocol, runtime_checkable
 from carbon_ray.core.decision import Decision
 from carbon_ray.core.intensity import FloatArray
 from carbon_ray.core.plan import Plan
+from carbon_ray.core.workload import Progress, Workload
 from carbon_ray.policies import reasons
 from carbon_ray.policies.base import PlacementPolicy, Surroundings, placement_of
 from carbon_ray.policies.costs import Costs
@@ -107,6 +108,10 @@ class FleetReplan:
             before=before,
         )
         return guard(found, self.backfire_fraction)
+
+    def decide(self, workload: Workload, progress: Progress, around: Surroundings, *, now: datetime) -> tuple[Plan, Decision]:
+        """One workload as a fleet of its own, for whoever knows no other. See `PlacementPolicy.decide`."""
+        return self.decide_all((Member(workload=workload, progress=progress),), around, now=now)[0]
 
     def decide_all(self, members: Sequence[Member], around: Surroundings, *, now: datetime) -> Answers:
         """See `FleetPolicy.decide_all`. One that cannot meet its deadline runs as much as the nodes left by the others allow."""
