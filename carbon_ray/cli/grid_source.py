@@ -16,8 +16,10 @@ from carbon_ray.forecasting.registry import forecaster_named
 from carbon_ray.providers.base import HistoryProvider
 from carbon_ray.providers.trace import TraceProvider
 
-HISTORY = timedelta(days=21)
-"""What the forecaster is shown where there is as much: as on a cluster by default."""
+HISTORY, YEAR = timedelta(days=21), timedelta(days=365)
+"""What a forecaster is shown where there is as much: as on a cluster by default, and all seasons for one that learns from them."""
+_NAIVE = ("ewma", "persistence")
+_FIRST_YEAR, _LAST_YEAR = 1970, 2100
 MIN_HISTORY = timedelta(days=2)
 """What it is shown at least: as on a cluster."""
 
@@ -50,12 +52,14 @@ def start_of(text: str | None, provider: HistoryProvider, zones: tuple[str, ...]
         zones: Zones that are asked for.
 
     Raises:
-        ConfigError: It is no instant, or a trace has not enough data before it.
+        ConfigError: It is no instant of our time, or a trace has not enough data before it.
     """
     if text is None and not isinstance(provider, TraceProvider):
         return wall_now().replace(second=0, microsecond=0)
     spans = {zone: provider.span(zone) for zone in zones} if isinstance(provider, TraceProvider) else {}
     start_at = None if text is None else parsing.instant(text, "--start")
+    if start_at is not None and not _FIRST_YEAR <= start_at.year <= _LAST_YEAR:
+        raise ConfigError(f"--start {start_at:%Y-%m-%dT%H:%MZ} is outside the years {_FIRST_YEAR} to {_LAST_YEAR}; choose another")
     for zone, (first_at, end_at) in spans.items():
         room = f"from {first_at + MIN_HISTORY:%Y-%m-%dT%H:%MZ} to {end_at:%Y-%m-%dT%H:%MZ}"
         if first_at + MIN_HISTORY > end_at:
@@ -78,13 +82,14 @@ def forecast_of(
         ProviderNoDataError: The source has nothing for that time.
     """
     model = forecaster_named(forecaster)
-    history = {zone: _history(provider, zone, start_at) for zone in zones}
+    span = HISTORY if forecaster in _NAIVE else YEAR
+    history = {zone: _history(provider, zone, start_at, span) for zone in zones}
     forecasts = model.forecast(history, now=start_at, horizon_s=horizon.total_seconds())
     return ForecastSnapshot(version=1, issued_at=start_at, forecasts=forecasts)
 
 
-def _history(provider: HistoryProvider, zone: str, start_at: datetime) -> IntensitySeries:
-    begin_at = start_at - HISTORY
+def _history(provider: HistoryProvider, zone: str, start_at: datetime, span: timedelta) -> IntensitySeries:
+    begin_at = start_at - span
     if isinstance(provider, TraceProvider):
         begin_at = max(begin_at, provider.span(zone)[0])
     return provider.history(zone, begin_at, start_at)

@@ -67,7 +67,7 @@ def plan(
     power_w: Annotated[float, typer.Option("--power-w", help="Power of all nodes while running, at the site (PUE included), W.")] = 1000.0,
     usd_per_h: Annotated[float, typer.Option("--usd-per-h", min=0.0, help="Price of all nodes per hour, USD.")] = 0.0,
     startup: Annotated[str, typer.Option(help="Time from a start to its first step.")] = "5m",
-    forecaster: Annotated[str, typer.Option(help="Model: ewma or persistence.")] = "ewma",
+    forecaster: Annotated[str, typer.Option(help="Model: linear, ewma or persistence.")] = "linear",
     kind: Annotated[str, typer.Option(help="What is counted: average_lifecycle, average_direct or marginal.")] = "average_lifecycle",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -76,7 +76,10 @@ def plan(
     home_zone = home or wanted[0]
     every = tuple(dict.fromkeys((*wanted, home_zone)))
     prices, startup_s = objective_named(objective), parsing.span(startup, "--startup").total_seconds()
-    parsing.above_zero(hours, "--hours")
+    if startup_s > MAX_SPAN.total_seconds():
+        raise ConfigError(f"--startup {startup!r} is more than {MAX_SPAN.days} days; choose a shorter one")
+    if parsing.above_zero(hours, "--hours") > MAX_SPAN / timedelta(hours=1):
+        raise ConfigError(f"--hours {hours:g} is more than {MAX_SPAN.days} days of work; plan a part of it")
     parsing.above_zero(power_w, "--power-w")
 
     from carbon_ray.cli.grid_source import forecast_of, open_source, start_of
@@ -154,6 +157,7 @@ def _document(planned: Planned, objective: str, forecaster: str) -> dict[str, An
         "power_w": planned.power_w,
         "startup_s": workload.overheads.startup_s,
         "forecaster": forecaster,
+        "forecasters": {zone: one.forecaster for zone, one in forecasts.items()},
         "provenance": {zone: str(one.provenance) for zone, one in forecasts.items()},
         "is_embedded": any(one.provenance.is_embedded for one in forecasts.values()),
         "steps": [
@@ -179,6 +183,8 @@ def _show(planned: Planned) -> None:
     out.print(_steps_table(planned))
     out.print(_comparison_table(planned))
     out.print(Text(planned.plan.reason), soft_wrap=True)
+    for words in dict.fromkeys(f"{one.kind.value}; {one.forecaster}; {one.provenance}" for one in planned.snapshot.forecasts.values()):
+        out.print(Text(words, style="dim"), soft_wrap=True)
     if any(one.provenance.is_embedded for one in planned.snapshot.forecasts.values()):
         out.print("embedded intensity: typical, not observed", style="dim")
 
@@ -187,14 +193,25 @@ def _steps_table(planned: Planned) -> Table:
     from rich.table import Table
 
     table = Table(title="Plan", title_justify="left")
-    for name in ("From (UTC)", "To", "Where"):
+    for name in ("From (UTC)", "To", "What", "Where"):
         table.add_column(name)
     table.add_column("gCO2e/kWh", justify="right")
+    before: str | None = None
     for step in planned.plan.steps:
         end_at = min(step.end_at, planned.plan.expected.finish_at) if step is planned.plan.steps[-1] else step.end_at
         mean = "" if step.region is None else f"{planned.snapshot[step.region].median.mean(step.start_at, step.end_at):.0f}"
-        table.add_row(f"{step.start_at:%b %d %H:%M}", f"{end_at:%b %d %H:%M}", step.region or "[dim]suspended[/dim]", mean)
+        table.add_row(f"{step.start_at:%b %d %H:%M}", f"{end_at:%b %d %H:%M}", _doing(step.region, before), step.region or "", mean)
+        before = step.region or before
     return table
+
+
+def _doing(region: str | None, before: str | None) -> str:
+    """What a step is after work in `before`; None: before anything was done."""
+    if region is None:
+        return "[dim]waits[/dim]" if before is None else "[dim]suspended[/dim]"
+    if before is None:
+        return "starts"
+    return "resumes" if region == before else "[bold]moves[/bold]"
 
 
 def _comparison_table(planned: Planned) -> Table:
@@ -210,7 +227,8 @@ def _comparison_table(planned: Planned) -> Table:
     table.add_row("Emissions (CO2e)", mass(before.gco2), mass(ours.gco2))
     table.add_row("Saved", "", percent(planned.saving_fraction))
     table.add_row("Energy (kWh)", significant(before.energy_kwh), significant(ours.energy_kwh))
-    table.add_row("Cost (USD)", number(before.usd), number(ours.usd))
+    if before.usd or ours.usd:
+        table.add_row("Cost (USD)", number(before.usd), number(ours.usd))
     table.add_row("Finished (UTC)", short_instant(before.finish_at), short_instant(ours.finish_at))
     table.add_row("Suspends / moves", "0 / 0", f"{ours.suspends} / {ours.moves}")
     return table

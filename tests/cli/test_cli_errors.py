@@ -48,6 +48,15 @@ PLAN = ["plan", "--hours", 6, "--zones", "DE", "--start", START]
         (["plan", "--deadline", "24h", "--zones", "DE"], "Missing option '--hours'; see carbon-ray plan --help"),
         (["nope"], "No such command 'nope'"),
         (["plan", "--nope"], "No such option"),
+        (["plan", "--hours", "1e9", "--deadline", "24h", "--zones", "DE"], "more than 60 days of work"),
+        (
+            ["plan", "--hours", "1", "--deadline", "24h", "--zones", "DE", "--startup", "9999999d"],
+            "more than 60 days; choose a shorter one",
+        ),
+        (["plan", "--hours", "1", "--deadline", "24h", "--zones", "DE", "--start", "0001-01-01T00:00Z"], "outside the years 1970 to 2100"),
+        (["plan", "--hours", "1", "--deadline", "24h", "--zones", "DE", "--start", "9999-12-30T00:00Z"], "outside the years 1970 to 2100"),
+        (["plan", "--hours", "1", "--deadline", "24h", "--zones", "DE", "--forecaster", "x"], "use one of ewma, linear, persistence"),
+        (["policies", "--nope"], "No such option"),
         (["submit"], "Missing argument"),
         (["submit", "--working-dir", "absent", "--", "python", "x.py"], "is not a directory"),
         (["submit", "--name", "a b", "--", "python", "x.py"], "--name 'a b' may hold"),
@@ -239,7 +248,7 @@ def test_version_and_help(carbon_ray: Run) -> None:
     for arguments in ([], ["--help"]):
         ran = carbon_ray(*arguments)
         assert ran.code == 0
-        assert all(name in ran.out for name in ("demo", "forecast", "plan", "submit", "status", "report", "doctor"))
+        assert all(name in ran.out for name in ("demo", "forecast", "plan", "submit", "status", "report", "policies", "doctor"))
 
 
 def entry(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

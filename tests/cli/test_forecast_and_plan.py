@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 
-from carbon_ray.cli.drawing import bar, sparkline
+from carbon_ray.cli.drawing import bar, plan_drawing, sparkline
+from carbon_ray.core.forecast import Forecast, ForecastSnapshot
+from carbon_ray.core.intensity import IntensityKind, IntensitySeries, Provenance
+from carbon_ray.core.plan import Expected, Plan, PlanStep
+from carbon_ray.forecasting.registry import FORECASTERS
 
 Run = Callable[..., Any]
 START = "2024-05-07T16:00Z"
+T0 = datetime(2024, 5, 7, tzinfo=UTC)
 
 
 def test_forecast_json(carbon_ray: Run) -> None:
@@ -19,10 +27,10 @@ def test_forecast_json(carbon_ray: Run) -> None:
     assert (ran.code, ran.err) == (0, "")
     document = ran.json
     assert list(document) == ["start_at", "hours", "forecaster", "zones"]
-    assert (document["start_at"], document["hours"], document["forecaster"]) == ("2024-05-07T16:00:00Z", 30, "ewma")
+    assert (document["start_at"], document["hours"], document["forecaster"]) == ("2024-05-07T16:00:00Z", 30, "linear")
     assert [zone["zone"] for zone in document["zones"]] == ["DE", "ES"]
     for zone in document["zones"]:
-        assert (zone["kind"], zone["is_embedded"]) == ("average_lifecycle", True)
+        assert (zone["kind"], zone["forecaster"], zone["is_embedded"]) == ("average_lifecycle", "linear", True)
         assert len(zone["intervals"]) == 30
         for interval in zone["intervals"]:
             assert list(interval) == ["start_at", "end_at", "median_gco2_per_kwh", "low_gco2_per_kwh", "high_gco2_per_kwh"]
@@ -35,13 +43,14 @@ def test_forecast_of_a_trace_is_that_of_its_days(carbon_ray: Run, write_trace: R
     assert medians == ([100] * 6 + [300] * 12 + [100] * 6) * 2
     assert document["zones"][0]["intervals"][0]["start_at"] == "2024-05-04T00:00:00Z"
     assert "trace.csv" in document["zones"][0]["provenance"]
+    assert document["zones"][0]["forecaster"] == "ewma", "three days are too few to learn from, and it says so"
 
 
 @pytest.mark.parametrize("zones", ["DE", "DE,ES"])
 def test_forecast_table(carbon_ray: Run, zones: str) -> None:
     ran = carbon_ray("forecast", "--zones", zones, "--hours", 3, "--start", START)
     assert ran.code == 0
-    for words in ("Tue May 07 16:00", "Tue May 07 18:00", "embedded", "ewma", *zones.split(",")):
+    for words in ("Tue May 07 16:00", "Tue May 07 18:00", "embedded", "linear", *zones.split(",")):
         assert words in ran.out
     assert "19:00" not in ran.out
 
@@ -61,8 +70,8 @@ def test_plan_json(carbon_ray: Run) -> None:
     ran = carbon_ray("plan", "--hours", 6, "--deadline", "24h", "--zones", "DE,ES", "--start", START, "--json")
     assert (ran.code, ran.err) == (0, "")
     document = ran.json
-    wanted = "start_at deadline_at hours zones home objective power_w startup_s forecaster provenance is_embedded steps expected run_now"
-    assert list(document) == [*wanted.split(), "saving_fraction", "reason"]
+    wanted = "start_at deadline_at hours zones home objective power_w startup_s forecaster forecasters provenance is_embedded steps"
+    assert list(document) == [*wanted.split(), "expected", "run_now", "saving_fraction", "reason"]
     assert document["objective"] == {"name": "balanced", "usd_per_kgco2": 0.19, "usd_per_h_delay": 0.01, "usd_weight": 1.0}
     assert (document["start_at"], document["deadline_at"], document["home"]) == ("2024-05-07T16:00:00Z", "2024-05-08T16:00:00Z", "DE")
     for expected in (document["expected"], document["run_now"]):
@@ -85,12 +94,78 @@ def test_plan_by_hand(carbon_ray: Run, write_trace: Run, rows: list[Any]) -> Non
     assert document["saving_fraction"] == pytest.approx(0.5)
     shown = carbon_ray("plan", "--hours", 6, "--deadline", "24h", "--zones", "A,B", *arguments).out
     drawing = shown.splitlines()
-    assert drawing[0] == "A  ███▁▁▁▁▁▁▁▁▁▁▁▁█████████"
-    assert drawing[1] == "      ━━━━━━"
-    assert drawing[2] == "B  " + "▅" * 24  # where nothing runs there is no line of marks
+    assert drawing[0] == "A  " + "█" * 12 + "▁" * 48 + "█" * 36  # quarters of an hour
+    assert drawing[1] == "   " + "┄" * 12 + "━" * 24
+    assert drawing[2] == "B  " + "▅" * 96  # where nothing runs there is no line of marks
     assert drawing[3].startswith("   May 04 15:00")
-    for words in ("suspended", "600 g", "1.20 kg", "50", "wait: 200 g/kWh in B", "run now in A"):
+    for words in ("waits", "starts", "ewma", "600 g", "1.20 kg", "50", "wait: 200 g/kWh in B", "run now in A"):
         assert words in shown.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def plan_of(*steps: tuple[int, str | None]) -> Plan:
+    """A plan of so many hours here and there; None waits."""
+    at, made = T0, []
+    for hours, region in steps:
+        made.append(PlanStep(start_at=at, end_at=at + timedelta(hours=hours), region=region, workers=int(region is not None)))
+        at += timedelta(hours=hours)
+    expected = Expected(objective_usd=0.0, gco2=1.0, energy_kwh=1.0, usd=0.0, finish_at=at, suspends=0, moves=0)
+    return Plan(workload_id="w", created_at=T0, steps=tuple(made), expected=expected, reason="", forecast_version=1)
+
+
+@pytest.mark.parametrize(
+    ("steps", "hours", "width", "expected"),
+    [
+        # Waits where it will begin, is suspended where it ran, moves to the other row; after its end there is nothing.
+        (((2, None), (3, "A"), (2, None), (1, "A"), (2, "B")), 12, 16, {"A": "┄┄━━━┄┄━", "B": "        ━━"}),
+        (((2, "B"), (3, None), (2, "A")), 12, 16, {"A": "     ━━", "B": "━━┄┄┄"}),
+        (((12, "A"),), 12, 16, {"A": "━" * 12}),
+        (((1, "A"), (1, None), (2, "A")), 12, 28, {"A": "━━┄┄━━━━"}),  # half hours, where they fit
+        (((5, "A"), (13, None), (6, "B")), 24, 16, {"A": "━━━┄┄┄┄┄┄", "B": "         ━━━"}),  # two hours: what runs in part runs
+    ],
+)
+def test_drawing_of_a_plan(steps: tuple[tuple[int, str | None], ...], hours: int, width: int, expected: dict[str, str]) -> None:
+    flat = {
+        zone: IntensitySeries(
+            zone=zone,
+            kind=IntensityKind.AVERAGE_LIFECYCLE,
+            start_at=T0,
+            step_s=3600.0,
+            values_gco2_per_kwh=np.full(hours, level),
+            provenance=Provenance(provider="test"),
+        )
+        for zone, level in (("A", 100.0), ("B", 300.0))
+    }
+    snapshot = ForecastSnapshot(version=1, issued_at=T0, forecasts={zone: Forecast.certain(one, T0) for zone, one in flat.items()})
+    drawn = plan_drawing(plan_of(*steps), {"A": "A", "B": "B"}, snapshot, T0 + timedelta(hours=hours), width).plain.splitlines()
+    found = {above[0]: line.removeprefix("   ") for above, line in pairwise(drawn) if set(line) & set("━┄") and "runs" not in line}
+    assert found == expected
+    assert all(len(line) <= width for line in drawn if line[0] in "AB")
+
+
+def test_a_plan_that_moves_says_what_it_does(carbon_ray: Run, write_trace: Run, rows: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    # A is 100 by night and 300 by day, B always 200: with twenty hours to do, the day goes to B.
+    monkeypatch.setenv("COLUMNS", "80")
+    arguments = ["--traces", write_trace(rows), "--start", "2024-05-04T00:00Z", "--startup", "0s", "--objective", "carbon"]
+    shown = carbon_ray("plan", "--hours", 20, "--deadline", "22h", "--zones", "A,B", *arguments).out
+    assert max(len(line) for line in shown.splitlines()[:-4]) <= 80
+    for words in ("starts", "moves", "a column is 30 min", "━ runs, ┄ waits", "Suspends / moves"):
+        assert words in shown
+    assert "Cost (USD)" not in shown
+
+
+def test_help_names_every_forecaster(carbon_ray: Run) -> None:
+    for command in ("plan", "forecast"):
+        told = " ".join(carbon_ray(command, "--help").out.split())
+        assert all(name in told for name in FORECASTERS), command
+
+
+@pytest.mark.parametrize("name", sorted(FORECASTERS))
+def test_every_forecaster_plans(carbon_ray: Run, name: str) -> None:
+    arguments = ["--hours", 6, "--deadline", "24h", "--zones", "DE,ES", "--start", START, "--forecaster", name, "--json"]
+    document = carbon_ray("plan", *arguments).json
+    assert document["forecaster"] == name
+    assert document["forecasters"] == {"DE": name, "ES": name}
+    assert document["saving_fraction"] > 0
 
 
 def test_home_may_be_elsewhere(carbon_ray: Run, write_trace: Run, rows: list[Any]) -> None:
