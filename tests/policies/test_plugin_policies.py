@@ -140,6 +140,15 @@ def test_every_own_policy_has_a_page() -> None:
     assert [link for link in links if not (ROOT / "docs" / "policies" / link).exists()] == []
 
 
+def test_the_page_of_the_fleet_policy_has_its_defaults() -> None:
+    page = (ROOT / "docs" / "policies" / "carbon_ray_fleet.md").read_text()
+    (fleet,) = (one for one in installed_policies() if one.is_fleet)
+    told = {}
+    for names, defaults in re.findall(r"^\| (`[^|]+`) \| ([\d., ]+) \|", page, flags=re.MULTILINE):
+        told |= dict(zip(re.findall(r"`(\w+)`", names), map(float, defaults.split(",")), strict=True))
+    assert told == fleet.parameters
+
+
 def test_the_fleet_policy_is_both_kinds() -> None:
     policy = policy_named("carbon_ray_fleet", slot_s=3600.0)
     assert policy == FleetReplan(slot_s=3600.0)
