@@ -288,6 +288,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parsed(argv)
     try:
         noisy.sigmas(arguments.noise)  # before anything long is begun
+        if arguments.only and not {"clairvoyant", "carbon_ray"} <= set(arguments.only.split(",")):
+            raise ConfigError("--only must name clairvoyant and carbon_ray, which all others are compared with")
         overheads = Overheads(**dict(zip(("write", "restore", "move"), map(float, arguments.overheads.split(",")), strict=True)))
         rows: list[dict[str, Any]] = []
         training = ""

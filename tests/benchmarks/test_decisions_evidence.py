@@ -153,3 +153,5 @@ def test_the_command_draws_and_tests(tmp_path: Path, capsys: pytest.CaptureFixtu
     capsys.readouterr()
     assert decisions.main([*command.split(), "--noise", "-1"]) == 2
     assert "--noise takes numbers" in capsys.readouterr().err
+    assert decisions.main([*command.split(), "--only", "run_now"]) == 2
+    assert "--only must name clairvoyant and carbon_ray" in capsys.readouterr().err
