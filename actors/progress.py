@@ -73,11 +73,14 @@ def rate_of(first_step: int, last_step: int, first_at: datetime | None, last_at:
     return Rate(steps=last_step - first_step - 1, hours=hours(last_at - first_at))
 
 
-def rate_of_segments(segments: Sequence[Segment]) -> Rate:
-    """Speed over closed segments."""
-    return sum(
-        (rate_of(segment.start_step or 0, segment.reached_step, segment.running_at, segment.stopped_at) for segment in segments), Rate()
-    )
+def rate_of_segments(segments: Sequence[Segment], workload: Workload | None = None) -> Rate:
+    """Speed over closed segments; of an elastic workload in running hours of its default worker count."""
+    return sum((_rate_of_segment(segment, workload) for segment in segments), Rate())
+
+
+def _rate_of_segment(segment: Segment, workload: Workload | None) -> Rate:
+    measured = rate_of(segment.start_step or 0, segment.reached_step, segment.running_at, segment.stopped_at)
+    return measured if workload is None else replace(measured, hours=measured.hours * workload.pace(segment.workers))
 
 
 def remaining_h(workload: Workload, done_steps: int, rate: Rate, running_h: float) -> float:
@@ -120,21 +123,25 @@ def progress_of(
         now: Cluster's clock.
     """
     done = max([segment.end_step for segment in segments], default=0)
-    rate = rate_of_segments(segments)
+    rate = rate_of_segments(segments, workload)
     current = segments[-1] if segments else None
     is_open = current is not None and current.end_at is None
     target, starting_s = directive.target, 0.0
     if is_open and current is not None and beat is not None and beat.segment_index == current.index:
         done = max(done, beat.step)
-        rate = rate + rate_of(beat.first_step, beat.step, beat.first_at, beat.step_at)
+        measured = rate_of(beat.first_step, beat.step, beat.first_at, beat.step_at)
+        rate = rate + replace(measured, hours=measured.hours * workload.pace(current.workers))
     if target is not None:
-        # While a move is under way, the open segment is still that of the region it leaves.
-        serving = current if is_open and current is not None and current.region == target.region else None
+        # While a move is under way, the open segment is still that of the region, or of the worker count, that it leaves.
+        is_there = is_open and current is not None and (current.region, current.workers) == (target.region, target.workers)
+        serving = current if is_there else None
         if serving is None or serving.running_at is None:
             begun_at = serving.start_at if serving is not None else now
             starting_s = max(0.0, workload.overheads.startup_s - (now - begun_at).total_seconds())
     running_h = sum(
-        hours((segment.stopped_at or segment.end_at or now) - segment.running_at) for segment in segments if segment.running_at is not None
+        hours((segment.stopped_at or segment.end_at or now) - segment.running_at) * workload.pace(segment.workers)
+        for segment in segments
+        if segment.running_at is not None
     )
     ran = [segment.region for segment in segments if segment.running_at is not None]  # only these can have left a checkpoint
     region = target.region if target else (ran[-1] if ran else workload.home_region)
@@ -145,4 +152,5 @@ def progress_of(
         is_started=bool(ran),
         since_at=directive_at,
         starting_s=starting_s,
+        workers=target.workers if target and workload.is_elastic else None,
     )

@@ -16,6 +16,7 @@ from carbon_ray.core.clock import Clock
 from carbon_ray.core.decision import Change, Decision, Directive, Placement
 from carbon_ray.core.errors import CarbonRayError, DecisionRefused, ForecastHorizonError, NoCapacityError, UnknownZoneError
 from carbon_ray.core.forecast import ForecastSnapshot
+from carbon_ray.core.units import S_PER_H, hours
 from carbon_ray.core.workload import Progress, Workload
 from carbon_ray.policies.base import PlacementPolicy, Surroundings, placement_of
 from carbon_ray.policies.guards import Guards
@@ -128,19 +129,31 @@ class Steering:
         able = [
             name
             for name in allowed
-            if name in self._config.regions
-            and self._config.regions[name].node_type_for(workload.workers, workload.resources_per_worker) is not None
+            if name in self._config.regions and any(self._fits(workload, name, workers) for workers in workload.counts)
         ]
         open_now = [name for name in able if name in holding or name not in self._full_regions]
         where = next(iter((*open_now, *able, *allowed)))
+        workers = self._enough(workload, progress, where, now)
         return Decision(
             workload_id=workload.workload_id,
             at=now,
             current=here,
-            target=Placement(region=where, workers=workload.workers),
+            target=Placement(region=where, workers=workers),
             reason=f"run in {where}: there is no usable forecast to wait for",
             is_forced=True,
         )
+
+    def _fits(self, workload: Workload, region: str, workers: int) -> bool:
+        return self._config.regions[region].node_type_for(workers, workload.resources_per_worker) is not None
+
+    def _enough(self, workload: Workload, progress: Progress, region: str, now: datetime) -> int:
+        """The worker count it has, or else the default one, if that meets the deadline; the fastest where neither does."""
+        fitting = [count for count in workload.counts if region in self._config.regions and self._fits(workload, region, count)]
+        left_h = hours(workload.latest_finish_at - now) - workload.overheads.startup_s / S_PER_H
+        for workers in (progress.workers if progress.is_running else None, workload.workers):
+            if workers in fitting and progress.remaining_h <= left_h * workload.rate(workers):
+                return workers
+        return max(fitting, key=workload.rate, default=workload.workers)
 
     def direct(self, state: WorkloadState, decision: Decision, now: datetime) -> None:
         """Tell the workload what was decided, and record it."""

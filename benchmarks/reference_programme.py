@@ -74,6 +74,7 @@ def cost_of_plan(problem: Problem, home: int, path: Sequence[int], levels: Seque
             if wanted[0] != IDLE:
                 region, level = wanted
                 hours = float(problem.move[at, region]) + (problem.restore if is_started else 0.0)
+                hours += problem.rescale if current[0] == region and worked else 0.0
                 total += hours * float(problem.unit[slot, region]) + float(problem.hold[slot, region, level])
                 total += float(problem.send[at, region] * problem.unit[slot, at] + problem.fee[at, region])
                 moves += is_started and region != at

@@ -46,4 +46,4 @@ class PlacementPolicy(Protocol):
 
 def placement_of(workload: Workload, progress: Progress) -> Placement | None:
     """Where the workload is running; None while suspended."""
-    return Placement(region=progress.region, workers=workload.workers) if progress.is_running else None
+    return Placement(region=progress.region, workers=progress.workers or workload.workers) if progress.is_running else None

@@ -1,4 +1,4 @@
-"""From a workload, regions and a forecast to the programme's cost arrays, and from a path back to what it costs."""
+"""What a plan of one workload is priced with: its sites, the forecast on slots, and what follows from both."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 import numpy as np
 
@@ -17,9 +16,11 @@ from carbon_ray.core.region import Region
 from carbon_ray.core.units import S_PER_H
 from carbon_ray.core.workload import Progress, Workload
 from carbon_ray.policies.backfire import LEVELS_APART
-from carbon_ray.policies.following import draw
+from carbon_ray.policies.drawing import Draw, draw_of
 from carbon_ray.policies.programme import Initial, Problem
+from carbon_ray.policies.scaling import Grain, grain_of
 from carbon_ray.policies.sites import Site, sites_for
+from carbon_ray.policies.stating import initial_of, problem_of
 
 _ROUNDING = 1e-9
 LOW, HIGH = 0.1, 0.9
@@ -27,20 +28,20 @@ LOW, HIGH = 0.1, 0.9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Draw:
-    """What a path draws and pays.
+class Holding:
+    """The nodes of every worker count in every region.
 
     Attributes:
-        energy_kwh: By when and where, PUE included, shape (T, R).
-        usd: Money for nodes and transfer.
-        suspends: Number of pauses.
-        moves: Changes of region after the first start.
+        running_kw: Power while steps are made, PUE included, shape (R, N); 0 where a count does not fit.
+        idle_kw: Power while no steps are made, likewise.
+        usd_per_h: Price, likewise.
+        fits: Whether the region holds the count, shape (R, N).
     """
 
-    energy_kwh: FloatArray
-    usd: float
-    suspends: int
-    moves: int
+    running_kw: FloatArray
+    idle_kw: FloatArray
+    usd_per_h: FloatArray
+    fits: np.ndarray[tuple[int, int], np.dtype[np.bool_]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -111,9 +112,23 @@ class Costs:
         return self.slot_s / S_PER_H
 
     @property
+    def grain(self) -> Grain:
+        """What work is counted in."""
+        return grain_of(self.workload, self.slot_s, len(self.sites))
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """Running hours done in an hour, by worker count."""
+        return tuple(self.workload.rate(workers) for workers in self.workload.counts)
+
+    @property
     def quanta(self) -> int:
-        """Slots of work to do, the last one perhaps not filled."""
-        return max(1, math.ceil(self.progress.remaining_h / self.slot_h - _ROUNDING))
+        """Quanta of work to do, the last one perhaps not filled; of a rigid workload slots."""
+        return self.grain.quanta(self.progress.remaining_h)
+
+    def working_slots(self, level: int) -> int:
+        """Slots that the rest of the work takes with one worker count, the last one perhaps not filled."""
+        return max(1, math.ceil(self.progress.remaining_h / (self.rates[level] * self.slot_h) - _ROUNDING))
 
     def slots_of(self, span_s: float) -> int:
         """Whole slots that a span fills at least in part."""
@@ -148,19 +163,20 @@ class Costs:
         """Price of the nodes held, shape (R,)."""
         return self._row([site.usd_per_h for site in self.sites])
 
+    @property
+    def holding(self) -> Holding:
+        """The nodes by region and worker count."""
+        rows = [
+            [(0.0, 0.0, 0.0, 0.0) if hold is None else (hold.running_kw, hold.idle_kw, hold.usd_per_h, 1.0) for hold in site.holds]
+            for site in self.sites
+        ]
+        table = np.array(rows, dtype=np.float64).transpose(2, 0, 1).copy()
+        return Holding(running_kw=table[0], idle_kw=table[1], usd_per_h=table[2], fits=table[3] > 0)
+
     def starting_weights_h(self, span_s: float) -> FloatArray:
         """Hours of a start-up of `span_s` seconds that fall in each of its slots."""
         count = self.slots_of(span_s)
         return np.clip(span_s / S_PER_H - np.arange(count) * self.slot_h, 0.0, self.slot_h)
-
-    def _starting(self) -> FloatArray:
-        """Objective of holding nodes through a start-up that begins in each slot, shape (T, R)."""
-        weights = self.starting_weights_h(self.workload.overheads.startup_s)
-        total = np.zeros_like(self.intensity_gco2_per_kwh)
-        for offset, weight in enumerate(weights):
-            held = self.usd(gco2=self.intensity_gco2_per_kwh * self.idle_kw * weight, usd=self.usd_per_h * weight)
-            total = total + _shifted(held, offset, fill=np.inf)
-        return total
 
     @property
     def run_usd(self) -> FloatArray:
@@ -179,116 +195,37 @@ class Costs:
         index = self.index_of(self.progress.region)
         return index or 0
 
-    def problem(self) -> Problem:
-        """The programme's arrays. An origin that is no site is one more region, in which nothing can run."""
-        overheads, allowed = self.workload.overheads, self.allowed[:, :, None]
-        run = self.run_usd[:, :, None]
-        unit = self.usd(gco2=self.intensity_gco2_per_kwh * self.running_kw, usd=0.0)
-        startup_slots = self.slots_of(overheads.startup_s)
-        usable = np.stack([_shifted(self.allowed, offset, fill=False) for offset in range(startup_slots + 1)]).all(axis=0)
-        run, hold = np.where(allowed, run, np.inf), np.where(usable, self._starting(), np.inf)[:, :, None]
-        regions = max(len(self.sites), self.origin + 1)
-        if regions > len(self.sites):
-            outside = np.full((len(run), 1, 1), np.inf)
-            run, hold = np.concatenate([run, outside], axis=1), np.concatenate([hold, outside], axis=1)
-            unit = np.concatenate([unit, np.zeros((len(unit), 1))], axis=1)
-        move, send, fee = self._moving(regions)
-        return Problem(
-            run=run,
-            hold=hold,
-            pause=overheads.checkpoint_h * unit,
-            unit=unit,
-            move=move,
-            send=send,
-            fee=fee,
-            restore=overheads.restore_h,
-            speed=np.ones(1, dtype=np.int64),
-            waiting=self.workload.objective.usd_per_h_delay * self.slot_h,
-            startup_slots=startup_slots,
-            quanta=self.quanta,
-            allowed=self.allowed,
-        )
-
-    def _moving(self, regions: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def moving(self, regions: int) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Running hours of a change of region at its end and at the region it leaves, and its price; each (R, R)."""
         elsewhere, overheads = 1.0 - np.eye(regions), self.workload.overheads
         fee = self.workload.objective.usd_weight * overheads.egress_usd * elsewhere
         return overheads.migrate_h * elsewhere, np.zeros((regions, regions)), fee
 
+    def problem(self) -> Problem:
+        """The programme's arrays."""
+        return problem_of(self)
+
     def initial(self) -> Initial:
         """Where the programme begins."""
-        region = self.index_of(self.progress.region)
-        if not self.progress.is_running or region is None:
-            return Initial(region=self.origin, origin=self.origin, is_started=self.progress.is_started)
-        pause = self.workload.overheads.checkpoint_h * self.usd(gco2=self.intensity_gco2_per_kwh[0] * self.running_kw, usd=0.0)[region]
-        weights = self.starting_weights_h(self.progress.starting_s)
-        held = self.intensity_gco2_per_kwh[: len(weights), region]  # a start-up that outlasts the slots is never kept
-        starting = self.usd(gco2=held * self.sites[region].idle_kw, usd=self.sites[region].usd_per_h) * weights[: len(held)]
-        return Initial(
-            region=region,
-            origin=self.origin,
-            is_running=True,
-            is_started=self.progress.is_started,
-            starting_slots=len(weights),
-            starting=float(starting.sum()),
-            pause=float(pause),
-        )
+        return initial_of(self)
 
-    def draw(self, path: Sequence[int], working: Sequence[bool]) -> Draw:
-        """What a path draws and pays, by slot and region."""
-        initial, overheads = self.initial(), self.workload.overheads
-        slots, regions = len(self.intensity_gco2_per_kwh), len(self.sites)
-        move, send, _ = self._moving(max(regions, self.origin + 1))
-        running_h, idle_h, suspends, starts = draw(
-            np.array(path, dtype=np.int64),
-            np.array(working, dtype=np.bool_),
-            slots,
-            len(move),
-            initial.region,
-            initial.origin,
-            initial.is_running,
-            initial.is_started,
-            float(overheads.checkpoint_h),
-            float(overheads.restore_h),
-            move,
-            send,
-            self.slot_h,
-            self.unused_h,
-            self.starting_weights_h(self.progress.starting_s if initial.is_running else 0.0),
-            self.starting_weights_h(overheads.startup_s),
-        )
-        held_h = np.zeros((slots, regions))
-        for slot, (where, is_working) in enumerate(zip(path, working, strict=True)):
-            if is_working:
-                held_h[slot, where] = self.slot_h
-        held_h[len(path) - 1, path[-1]] -= self.unused_h
-        is_away, is_resume = starts[:, 0] != starts[:, 1], starts[:, 2] > 0
-        return Draw(
-            energy_kwh=running_h[:, :regions] * self.running_kw + idle_h[:, :regions] * self.idle_kw,
-            usd=float(((held_h + idle_h[:, :regions]) * self.usd_per_h).sum()) + overheads.egress_usd * int(is_away.sum()),
-            suspends=int(suspends),
-            moves=int((is_away & is_resume).sum()),
-        )
+    def draw(self, path: Sequence[int], working: Sequence[bool], levels: Sequence[int] | None = None) -> Draw:
+        """What a path draws and pays, by slot and region; see `draw_of`."""
+        return draw_of(self, path, working, levels)
 
-    @property
-    def unused_h(self) -> float:
-        """Part of the last slot of work that is not needed."""
-        return max(0.0, self.quanta * self.slot_h - self.progress.remaining_h)
-
-    def expected_of(self, path: Sequence[int], working: Sequence[bool]) -> Expected:
+    def expected_of(self, path: Sequence[int], working: Sequence[bool], levels: Sequence[int] | None = None) -> Expected:
         """What a path of `solve` costs, by the same model."""
-        drawn = self.draw(path, working)
+        drawn = self.draw(path, working, levels)
         gco2 = float((drawn.energy_kwh * self.intensity_gco2_per_kwh).sum())
-        finish_at = self.now + timedelta(seconds=len(path) * self.slot_s) - timedelta(hours=self.unused_h)
-        delay_h = (finish_at - self.now).total_seconds() / S_PER_H
         return Expected(
-            objective_usd=self.workload.objective.cost_usd(gco2=gco2, usd=drawn.usd, delay_h=delay_h),
+            objective_usd=self.workload.objective.cost_usd(gco2=gco2, usd=drawn.usd, delay_h=drawn.finish_h),
             gco2=gco2,
             energy_kwh=float(drawn.energy_kwh.sum()),
             usd=drawn.usd,
-            finish_at=finish_at,
+            finish_at=self.now + timedelta(hours=drawn.finish_h),
             suspends=drawn.suspends,
             moves=drawn.moves,
+            rescales=drawn.rescales,
         )
 
 
@@ -299,12 +236,3 @@ def spread_of(forecast: Forecast, start_at: datetime, slot_s: float, slots: int)
     apart = forecast.resample(start_at, slot_s, slots, HIGH) - forecast.resample(start_at, slot_s, slots, LOW)
     spread: FloatArray = apart / LEVELS_APART
     return spread
-
-
-def _shifted(
-    values: FloatArray | np.ndarray[tuple[int, int], np.dtype[np.bool_]], offset: int, *, fill: float | bool
-) -> np.ndarray[tuple[int, int], Any]:
-    """The rows from `offset` on, and `fill` where there are none."""
-    moved = np.full_like(values, fill)
-    moved[: max(0, len(values) - offset)] = values[offset:]
-    return moved

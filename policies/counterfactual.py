@@ -1,13 +1,13 @@
 """Run-now as it is seen while a workload is under way, and the chance that a plan ends above it.
 
 Above is meant in the workload's own objective: who saves money, or time, by emitting more has what was asked for. What
-money and time are worth is counted in grams here, at the objective's price of carbon.
+money and time are worth is counted in grams here, at the objective's price of carbon. Run-now has the default worker count.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,6 +48,8 @@ def run_now_of(costs: Costs) -> RunNow | None:
         emitted_gco2 = run_now_gco2 = 0.0
     if not workload.objective.usd_per_kgco2 or home is None or emitted_gco2 is None or run_now_gco2 is None:
         return None
+    if costs.sites[home].nominal.workers != workload.workers:
+        return None  # run-now's workers do not fit there
     edges_s = elapsed_s + np.arange(len(costs.intensity_gco2_per_kwh) + 1) * costs.slot_s
     startup_s = workload.overheads.startup_s
     idle_h = np.diff(np.clip(edges_s, 0.0, startup_s)) / S_PER_H
@@ -69,12 +71,11 @@ def _worth_gco2(costs: Costs, *, usd: float, delay_h: float) -> float:
     return objective.cost_usd(gco2=0.0, usd=usd, delay_h=delay_h) / objective.usd_per_kgco2 * 1000
 
 
-def chance_of(costs: Costs, path: Sequence[int], working: Sequence[bool], run_now: RunNow) -> float:
-    """Chance that a path ends above run-now."""
+def chance_of(costs: Costs, course: Solution, run_now: RunNow) -> float:
+    """Chance that a course ends above run-now."""
     spread = np.zeros_like(costs.intensity_gco2_per_kwh) if costs.spread_gco2_per_kwh is None else costs.spread_gco2_per_kwh
-    drawn = costs.draw(path, working)
-    finish_h = len(path) * costs.slot_h - costs.unused_h
-    other_gco2 = _worth_gco2(costs, usd=drawn.usd, delay_h=finish_h) - run_now.other_gco2
+    drawn = costs.draw(course.path, course.working, course.levels)
+    other_gco2 = _worth_gco2(costs, usd=drawn.usd, delay_h=drawn.finish_h) - run_now.other_gco2
     return float(
         chance_of_backfire(
             drawn.energy_kwh,
@@ -98,13 +99,13 @@ def least_with_risk(costs: Costs, plan: Solution, others: Callable[[], Iterable[
         backfire_fraction: Price of a backfire, as a share of run-now's emissions at the objective's carbon price; 0 = none.
     """
     run_now = run_now_of(costs)
-    if run_now is None or not backfire_fraction or chance_of(costs, plan.path, plan.working, run_now) <= NEGLIGIBLE:
+    if run_now is None or not backfire_fraction or chance_of(costs, plan, run_now) <= NEGLIGIBLE:
         return plan
     price_usd = backfire_fraction * costs.workload.objective.cost_usd(gco2=run_now.total_gco2, usd=0.0)
     least_usd, best = math.inf, plan
     for course in (plan, *others()):
-        chance = chance_of(costs, course.path, course.working, run_now)
-        total_usd = costs.expected_of(course.path, course.working).objective_usd + price_usd * chance
+        chance = chance_of(costs, course, run_now)
+        total_usd = costs.expected_of(course.path, course.working, course.levels).objective_usd + price_usd * chance
         if total_usd < least_usd:
             least_usd, best = total_usd, course
     return best

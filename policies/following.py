@@ -1,4 +1,4 @@
-"""From values to a path, and from a path to what it draws: the two walks forward in time, compiled."""
+"""From values to a path: the walk forward in time, compiled."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _TIE = 1e-9
 
 @numba.njit(cache=True, nogil=True)
 def follow(  # type: ignore[no-untyped-def]
-    work, begun, ran, idle, fresh, hold, unit, move, send, fee, restore, speed, waiting, startup, shortest, quanta, is_limited,
+    work, begun, ran, idle, fresh, hold, unit, move, send, fee, restore, rescale, speed, waiting, startup, shortest, quanta, is_limited,
     region, level, origin, is_running, is_started, starting, choice_region, choice_level,
 ):  # fmt: skip
     """The least-cost path from a state, given its choice for slot 0.
 
     Args:
         work, begun, ran, idle, fresh: Values of `recursion.backward`, with a first axis for the number of moves left.
-        hold, unit, move, send, fee, restore, speed, waiting, startup, shortest, quanta: As there; `quanta` are those still to do.
+        hold, unit, move, send, fee, restore, rescale, speed, waiting, startup, shortest, quanta: As there; `quanta` are those still to do.
         is_limited: Whether moves are counted.
         region, level, origin, is_running, is_started, starting: The state; see `programme.Initial`.
         choice_region, choice_level: What slot 0 is used for, -1 for holding nothing.
@@ -56,6 +56,8 @@ def follow(  # type: ignore[no-untyped-def]
                         if is_running and r == region and n == level:
                             continue  # to stop and start again as it was is no plan that can be followed
                         cost = getting + hold[slot, r, n] + startup * waiting
+                        if is_running and r == region:
+                            cost += rescale * unit[slot, r]
                         cost += begun[moves - 1 if away else moves, first_work, r, n, left]
                         if cost < least:
                             here, there, least = r, n, cost
@@ -75,50 +77,3 @@ def follow(  # type: ignore[no-untyped-def]
             path[slot : slot + startup], counts[slot : slot + startup] = here, there
             region, level, is_running, bound, slot = here, there, True, shortest, slot + startup
     return path[:slot], counts[:slot], working[:slot]
-
-
-@numba.njit(cache=True, nogil=True)
-def draw(  # type: ignore[no-untyped-def]
-    path, working, slots, regions, region, origin, is_running, is_started,
-    checkpoint, restore, move, send, slot_h, unused_h, begun_h, new_h,
-):  # fmt: skip
-    """Hours that a path draws power for.
-
-    Args:
-        path, working: Region per slot, and whether there is progress.
-        slots, regions: Size of what is returned.
-        region, origin, is_running, is_started: The state at the start; see `programme.Initial`.
-        checkpoint, restore: Running hours of a checkpoint and of a resume.
-        move, send: Running hours of a change of region at its end and at the region it leaves, shape (R, R).
-        slot_h: Length of a slot.
-        unused_h: Part of the last slot that the work does not need.
-        begun_h: Hours without progress in each slot of the start-up that is under way.
-        new_h: ... and of any other one.
-
-    Returns:
-        Running hours and idle hours, each (slots, regions), by where and when they are drawn; number of suspends; starts as (from,
-        to, whether a resume), shape (starts, 3).
-    """
-    running, idling = np.zeros((slots, regions)), np.zeros((slots, regions))
-    starts = np.zeros((len(path), 3), np.int64)
-    suspends, count, since, at, is_begun = 0, 0, 0, region, is_running
-    for slot in range(len(path)):
-        where = path[slot]
-        if is_running and where != at:
-            running[max(slot - 1, 0), at] += checkpoint
-            suspends += where == _IDLE
-            is_running = False
-        if where == _IDLE:
-            continue
-        if not is_running:
-            running[slot, where] += (restore if is_started else 0.0) + move[origin, where]
-            running[slot, origin] += send[origin, where]
-            starts[count, 0], starts[count, 1], starts[count, 2] = origin, where, is_started
-            count, at, since, is_running, is_begun = count + 1, where, slot, True, False
-        if working[slot]:
-            running[slot, where] += slot_h - (unused_h if slot == len(path) - 1 else 0.0)
-            origin, is_started = at, True
-        else:
-            span = begun_h if is_begun else new_h
-            idling[slot, where] += span[slot - since]
-    return running, idling, suspends, starts[:count]

@@ -44,10 +44,11 @@ class Guards:
             )
         if decision.target is not None:
             region = decision.target.region
+            workers = decision.target.workers if workload.is_elastic else workload.workers
             until = around.blocked_until.get(region)
             if until is not None and now < until:
                 raise NoCapacityError(f"region {region} gives no nodes before {until:%m-%d %H:%MZ}")
-            fits = region in around.regions and around.regions[region].node_type_for(workload.workers, workload.resources_per_worker)
+            fits = region in around.regions and around.regions[region].node_type_for(workers, workload.resources_per_worker)
             if not fits:
-                raise NoCapacityError(f"region {region} cannot hold {workload.workers} workers")
+                raise NoCapacityError(f"region {region} cannot hold {workers} workers")
         return decision

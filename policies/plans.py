@@ -2,47 +2,99 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from itertools import groupby
 
+import numpy as np
+
 from carbon_ray.core.decision import Placement
 from carbon_ray.core.plan import Plan, PlanStep
+from carbon_ray.core.units import S_PER_H
 from carbon_ray.policies.costs import Costs
 from carbon_ray.policies.programme import IDLE, Solution
 
 
-def run_through_in(costs: Costs, where: int) -> Solution | None:
-    """Run without a pause from now on in one region; None where that cannot be done in time."""
-    problem, initial = costs.problem(), costs.initial()
-    is_there = initial.is_running and where == initial.region
-    waits = initial.starting_slots if is_there else problem.startup_slots
-    length = waits + problem.quanta
-    if length > len(problem.run) or not problem.allowed[:length, where].all():
-        return None
-    working = tuple(slot >= waits for slot in range(length))
+def _straight(where: int, level: int, waits: int, length: int) -> Solution:
+    """From now on in one region with one worker count."""
     return Solution(
-        cost=float("inf"), keep_cost=float("inf"), start_costs=(), path=(where,) * length, working=working, levels=(0,) * length
+        cost=math.inf,
+        keep_cost=math.inf,
+        start_costs=(),
+        path=(where,) * length,
+        working=tuple(slot >= waits for slot in range(length)),
+        levels=(level,) * length,
     )
+
+
+def _waits(costs: Costs, where: int, level: int) -> int:
+    """Slots without progress before the first step there."""
+    initial = costs.initial()
+    if initial.is_running and (where, level) == (initial.region, initial.level):
+        return initial.starting_slots
+    return costs.slots_of(costs.workload.overheads.startup_s)
+
+
+def run_through_in(costs: Costs, where: int, level: int = 0, *, even_shut: bool = False) -> Solution | None:
+    """Run without a pause from now on in one region with one worker count; None where that cannot be done in time.
+
+    Args:
+        costs: Of the workload.
+        where: Index of the region.
+        level: Index of the worker count.
+        even_shut: Also where the region gives no nodes now: to compare with, not to be done.
+    """
+    waits = _waits(costs, where, level)
+    length = waits + costs.working_slots(level)
+    is_open = even_shut or costs.allowed[:length, where].all()
+    if length > len(costs.allowed) or not is_open or costs.sites[where].holds[level] is None:
+        return None
+    return _straight(where, level, waits, length)
+
+
+def runs_through(costs: Costs) -> list[Solution]:
+    """Every way to run without a pause from now on: all regions and worker counts with which that can be done in time."""
+    every = (run_through_in(costs, where, level) for where in range(len(costs.sites)) for level in range(len(costs.rates)))
+    return [course for course in every if course is not None]
 
 
 def run_through(costs: Costs) -> Solution:
-    """Run without a pause: on where it runs and can, else started at once where that is cheapest now. Never misses a slot."""
-    initial, problem = costs.initial(), costs.problem()
-    usable, where, waits = problem.allowed[0], costs.here, initial.starting_slots
-    if not initial.is_running or (not usable[where] and usable.any()):
-        where = min(range(len(usable)), key=lambda index: (not usable[index], costs.run_usd[0, index], index))
-        waits = problem.startup_slots
-    length = min(waits + problem.quanta, len(problem.run))
-    working = tuple(slot >= waits for slot in range(length))
-    return Solution(
-        cost=float("inf"), keep_cost=float("inf"), start_costs=(), path=(where,) * length, working=working, levels=(0,) * length
-    )
+    """Run without a pause: on where it runs and can, else started at once where that is cheapest now. Never misses a slot.
+
+    An elastic workload runs so only when its deadline is at stake: with the worker count that ends soonest.
+    """
+    if costs.workload.is_elastic:
+        where, level = _soonest(costs)
+    else:
+        initial, level = costs.initial(), 0
+        usable, where = costs.allowed[0], costs.here
+        if not initial.is_running or (not usable[where] and usable.any()):
+            where = min(range(len(usable)), key=lambda index: (not usable[index], costs.run_usd[0, index], index))
+    waits = _waits(costs, where, level)
+    return _straight(where, level, waits, min(waits + costs.working_slots(level), len(costs.allowed)))
+
+
+def _soonest(costs: Costs) -> tuple[int, int]:
+    """Region and worker count that end soonest, a new start included; ties go to where it runs, then to the cheapest."""
+    initial, startup_s = costs.initial(), costs.workload.overheads.startup_s
+
+    def rank(site_and_level: tuple[int, int]) -> tuple[bool, float, bool, float, int]:
+        where, level = site_and_level
+        goes_on = initial.is_running and site_and_level == (initial.region, initial.level)
+        waits_h = (costs.progress.starting_s if goes_on else startup_s) / S_PER_H
+        left_h = waits_h + costs.progress.remaining_h / costs.rates[level]
+        return not costs.allowed[0, where], round(left_h, 6), where != costs.here, float(costs.run_usd[0, where]), level
+
+    fits = costs.holding.fits
+    return min(((where, level) for where, level in np.ndindex(*fits.shape) if fits[where, level]), key=rank)
 
 
 def target_of(costs: Costs, solution: Solution) -> Placement | None:
     """What a solution means at once."""
     first = solution.path[0]
-    return None if first == IDLE else Placement(region=costs.sites[first].region.name, workers=costs.workload.workers)
+    if first == IDLE:
+        return None
+    return Placement(region=costs.sites[first].region.name, workers=costs.workload.counts[solution.levels[0]])
 
 
 def plan_of(costs: Costs, solution: Solution, reason: str, forecast_version: int) -> Plan:
@@ -51,7 +103,7 @@ def plan_of(costs: Costs, solution: Solution, reason: str, forecast_version: int
         workload_id=costs.workload.workload_id,
         created_at=costs.now,
         steps=_steps(costs, solution),
-        expected=costs.expected_of(solution.path, solution.working),
+        expected=costs.expected_of(solution.path, solution.working, solution.levels),
         reason=reason,
         forecast_version=forecast_version,
     )
@@ -59,14 +111,14 @@ def plan_of(costs: Costs, solution: Solution, reason: str, forecast_version: int
 
 def _steps(costs: Costs, solution: Solution) -> tuple[PlanStep, ...]:
     steps, slot = [], 0
-    for where, stretch in groupby(solution.path):
+    for (where, level), stretch in groupby(zip(solution.path, solution.levels, strict=True)):
         count = len(list(stretch))
         steps.append(
             PlanStep(
                 start_at=costs.now + timedelta(seconds=slot * costs.slot_s),
                 end_at=costs.now + timedelta(seconds=(slot + count) * costs.slot_s),
                 region=None if where == IDLE else costs.sites[where].region.name,
-                workers=0 if where == IDLE else costs.workload.workers,
+                workers=0 if where == IDLE else costs.workload.counts[level],
             )
         )
         slot += count

@@ -42,6 +42,7 @@ class Problem:
         send: Running hours of a change of region, paid where it comes from, shape (R, R), diagonal zero.
         fee: Price of a change of region, shape (R, R), diagonal zero.
         restore: Running hours of a resume.
+        rescale: Running hours of a change of worker count, on top of the stop and the resume that it is.
         speed: Quanta that each worker count does in a slot, shape (N,), each >= 1.
         waiting: Cost of every slot until the work is done, >= 0.
         startup_slots: Slots that a start takes before its first quantum.
@@ -66,6 +67,7 @@ class Problem:
     allowed: np.ndarray[tuple[int, int], np.dtype[np.bool_]]
     shortest_slots: int = 1
     max_moves: int | None = None
+    rescale: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +145,7 @@ class Values:
             *(plain(one) for one in (problem.run, problem.hold, problem.pause, problem.unit)),
             *(plain(one) for one in (problem.move, problem.send, problem.fee)),
             float(problem.restore),
+            float(problem.rescale),
             problem.speed,
             float(problem.waiting),
             problem.startup_slots,
@@ -223,6 +226,8 @@ class Programme:
         usable = first_work < len(problem.run) and problem.allowed[: first_work + 1, region].all()
         running = float(values.work[first_work, region, initial.level, left]) if usable else np.inf
         starts = starts + initial.pause
+        if initial.is_started:
+            starts[region] += problem.rescale * problem.unit[0, region]
         starts[region, initial.level] = np.inf
         return Alternatives(
             keep=running + initial.starting + first_work * problem.waiting,
@@ -246,6 +251,7 @@ class Programme:
             *stacked,
             *(plain(array) for array in (problem.hold, problem.unit, problem.move, problem.send, problem.fee)),
             float(problem.restore),
+            float(problem.rescale),
             problem.speed,
             float(problem.waiting),
             problem.startup_slots,

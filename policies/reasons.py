@@ -7,6 +7,7 @@ from datetime import timedelta
 from carbon_ray.core.decision import Placement
 from carbon_ray.core.units import hours, kg
 from carbon_ray.policies.costs import Costs
+from carbon_ray.policies.plans import run_through_in
 from carbon_ray.policies.programme import IDLE, Solution
 
 
@@ -16,27 +17,29 @@ def of(costs: Costs, solution: Solution, target: Placement | None, *, is_forced:
     here_name, here_now = costs.sites[here].region.name, costs.intensity_gco2_per_kwh[0, here]
     running = costs.progress.is_running
     if is_forced:
-        where = target.region if target else here_name
+        where = in_words(costs, target) if target else here_name
         return f"run in {where} without a pause: the deadline {costs.workload.deadline_at:%m-%d %H:%MZ} leaves no room for waiting"
     if is_guarded and target is not None:
-        return f"run through in {target.region}: waiting would gain too little for the risk of ending above running at once"
+        return f"run through in {in_words(costs, target)}: waiting would gain too little for the risk of ending above running at once"
     if target is None:
         doing = f"suspend: {here_now:.0f} g/kWh in {here_name} now" if running else f"wait: {_cheapest_now(costs)} now"
         return f"{doing}; {_next_start(costs, solution)}; {_against_running(costs, solution)}"
     there = costs.index_of(target.region)
     assert there is not None  # a target is always one of the sites
     there_now = costs.intensity_gco2_per_kwh[0, there]
+    place, workers = in_words(costs, target), costs.progress.workers or costs.workload.workers
+    if running and target.region == costs.progress.region and target.workers == workers:
+        return f"run on in {place} at {there_now:.0f} g/kWh; {_next_change(costs, solution)}"
     if running and target.region == costs.progress.region:
-        return f"run on in {target.region} at {there_now:.0f} g/kWh; {_next_pause(costs, solution)}"
-    if running:
         return (
-            f"move to {target.region}: {there_now:.0f} g/kWh there, {here_now:.0f} in {here_name} now; {_against_running(costs, solution)}"
+            f"{workers} -> {target.workers} workers in {target.region} at {there_now:.0f} g/kWh; {_next_change(costs, solution)}; "
+            f"{_against_running(costs, solution)}"
         )
+    if running:
+        return f"move to {place}: {there_now:.0f} g/kWh there, {here_now:.0f} in {here_name} now; {_against_running(costs, solution)}"
     verb = "resume" if costs.progress.is_started else "start"
     versus = "" if there == here else f", {here_now:.0f} in {here_name}"
-    return (
-        f"{verb} in {target.region} at {there_now:.0f} g/kWh{versus}; {_next_pause(costs, solution)}; {_against_running(costs, solution)}"
-    )
+    return f"{verb} in {place} at {there_now:.0f} g/kWh{versus}; {_next_change(costs, solution)}; {_against_running(costs, solution)}"
 
 
 def _at(costs: Costs, slot: int) -> str:
@@ -54,28 +57,39 @@ def _next_start(costs: Costs, solution: Solution) -> str:
     return f"run from {_at(costs, slot)} in {costs.sites[where].region.name} at about {costs.intensity_gco2_per_kwh[slot, where]:.0f}"
 
 
-def _next_pause(costs: Costs, solution: Solution) -> str:
-    first = solution.path[0]
-    for slot, where in enumerate(solution.path):
+def in_words(costs: Costs, target: Placement) -> str:
+    """Where, and of an elastic workload with how many workers."""
+    return f"{target.region} on {_workers(target.workers)}" if costs.workload.is_elastic else target.region
+
+
+def _workers(count: int) -> str:
+    return f"{count} worker{'' if count == 1 else 's'}"
+
+
+def _next_change(costs: Costs, solution: Solution) -> str:
+    first, level = solution.path[0], solution.levels[0]
+    for slot, (where, many) in enumerate(zip(solution.path, solution.levels, strict=True)):
         if where == IDLE:
             return f"planned pause from {_at(costs, slot)}"
         if where != first:
             return f"planned move to {costs.sites[where].region.name} at {_at(costs, slot)}"
+        if many != level:
+            counts = costs.workload.counts
+            return f"planned change from {counts[level]} to {_workers(counts[many])} at {_at(costs, slot)}"
     return f"to the end at about {_at(costs, len(solution.path))}"
 
 
 def _against_running(costs: Costs, solution: Solution) -> str:
     """Compare with running through from now in the region it is in."""
-    overheads = costs.workload.overheads
-    waits = costs.slots_of(costs.progress.starting_s if costs.progress.is_running else overheads.startup_s)
-    length = waits + costs.quanta
-    if length > len(costs.intensity_gco2_per_kwh):
+    here, initial = costs.here, costs.initial()
+    level = initial.level if initial.is_running else costs.workload.counts.index(costs.sites[here].nominal.workers)
+    course = run_through_in(costs, here, level, even_shut=True)
+    if course is None:
         return "the work could not end in time otherwise"
-    here = costs.here
-    if solution.path == (here,) * length:
+    if (solution.path, solution.levels) == (course.path, course.levels):
         return "which is to run through"
-    through = costs.expected_of((here,) * length, tuple(slot >= waits for slot in range(length)))
-    planned = costs.expected_of(solution.path, solution.working)
+    through = costs.expected_of(course.path, course.working, course.levels)
+    planned = costs.expected_of(solution.path, solution.working, solution.levels)
     saved_g = through.gco2 - planned.gco2
     delay_h = hours(planned.finish_at - through.finish_at)
     worth = costs.workload.objective.usd_per_kgco2 * kg(saved_g)

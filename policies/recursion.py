@@ -14,7 +14,7 @@ _FAST = {"nnan", "nsz", "contract"}
 
 
 @numba.njit(cache=True, fastmath=_FAST, nogil=True)
-def backward(run, hold, pause, unit, move, send, fee, restore, speed, waiting, startup, shortest, quanta, landing, is_limited):  # type: ignore[no-untyped-def]
+def backward(run, hold, pause, unit, move, send, fee, restore, rescale, speed, waiting, startup, shortest, quanta, landing, is_limited):  # type: ignore[no-untyped-def]  # fmt: skip
     """Least costs to go from the start of every slot.
 
     Args:
@@ -26,6 +26,7 @@ def backward(run, hold, pause, unit, move, send, fee, restore, speed, waiting, s
         send: ... and at the region it leaves.
         fee: ... and in money.
         restore: Running hours of a resume.
+        rescale: Running hours that a change of worker count takes beside stop and resume.
         speed: Quanta done in a slot, shape (N,), ascending.
         waiting: Cost of every slot until the work is done.
         startup: Slots of a start-up.
@@ -97,10 +98,11 @@ def backward(run, hold, pause, unit, move, send, fee, restore, speed, waiting, s
             for n in range(levels):
                 for k in range(size):
                     other[k] = elsewhere[k]
+                afresh = again + rescale * unit[t, q]
                 for m in range(levels):
                     if m != n:  # another worker count is another segment
                         for k in range(1, size):
-                            other[k] = min(other[k], again + opened[q, m, k])
+                            other[k] = min(other[k], afresh + opened[q, m, k])
                 for k in range(1, size):
                     ran[t, q, n, k] = min(work[t, q, n, k], stop + other[k])
             first = waiting + fresh[t + 1, q]

@@ -20,7 +20,7 @@ from carbon_ray.policies import reasons
 from carbon_ray.policies.base import Surroundings, placement_of
 from carbon_ray.policies.costs import Costs
 from carbon_ray.policies.counterfactual import least_with_risk
-from carbon_ray.policies.plans import plan_of, run_through, run_through_in, target_of
+from carbon_ray.policies.plans import plan_of, run_through, runs_through, target_of
 from carbon_ray.policies.programme import Solution, solve
 
 _ROUNDING_S = 1e-6
@@ -81,12 +81,7 @@ class Replan:
 
     def _guarded(self, costs: Costs, solution: Solution) -> Solution:
         """The plan, or running through from now on where that is worth more once the risk of a backfire has its price."""
-
-        def run_through_anywhere() -> list[Solution]:
-            courses = (run_through_in(costs, where) for where in range(len(costs.sites)))
-            return [course for course in courses if course is not None]
-
-        return least_with_risk(costs, solution, run_through_anywhere, self.backfire_fraction)
+        return least_with_risk(costs, solution, lambda: runs_through(costs), self.backfire_fraction)
 
     def require_feasible(self, workload: Workload, around: Surroundings, *, now: datetime) -> None:
         """Check at submission that the work can end in time, by the same programme that will plan it.
@@ -100,9 +95,11 @@ class Replan:
             raise DeadlinePassed(workload.deadline_at, now)
         progress = Progress(remaining_h=workload.work_h, region=workload.home_region)
         costs = Costs.expected(workload, progress, around.regions, around.snapshot, now=now, slot_s=self.slot_s)
-        least_s = workload.overheads.startup_s + workload.work_h * S_PER_H
+        fastest = max(range(len(costs.rates)), key=lambda level: costs.holding.fits[:, level].any() * costs.rates[level])
+        least_s = workload.overheads.startup_s + workload.work_h / costs.rates[fastest] * S_PER_H
         available_s = (workload.latest_finish_at - now).total_seconds()
         # The programme always has one slot, even where less than that is left.
-        if least_s > available_s + _ROUNDING_S or not solve(costs.problem(), costs.initial()).path:
-            slots = costs.quanta + costs.slots_of(workload.overheads.startup_s)
+        is_late = least_s > available_s + _ROUNDING_S
+        if is_late or not (solve(costs.problem(), costs.initial()).path or (workload.is_elastic and runs_through(costs))):
+            slots = costs.working_slots(fastest) + costs.slots_of(workload.overheads.startup_s)
             raise DeadlineTooShort(workload.deadline_at, now + timedelta(seconds=slots * self.slot_s + workload.safety_margin_s))

@@ -25,7 +25,7 @@ class RunNow:
 
     def decide(self, workload: Workload, progress: Progress, around: Surroundings, *, now: datetime) -> tuple[Plan, Decision]:
         """See `PlacementPolicy.decide`."""
-        home = replace(workload, regions=(workload.home_region,))
+        home = replace(workload.rigid, regions=(workload.home_region,))
         costs = Costs.expected(home, progress, around.regions, around.snapshot, now=now, slot_s=self.slot_s)
         solution, reason = run_through(costs), f"run at once in {workload.home_region}"
         plan = plan_of(costs, solution, reason, around.snapshot.version)

@@ -35,6 +35,7 @@ class Expected:
         finish_at: End of the work, aware UTC.
         suspends: Number of pauses.
         moves: Changes of region after the first start; that one counts as none, wherever it is.
+        rescales: Changes of the worker count without a pause.
     """
 
     objective_usd: float
@@ -44,6 +45,7 @@ class Expected:
     finish_at: datetime
     suspends: int
     moves: int
+    rescales: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from carbon_ray.core.clock import require_utc
@@ -24,6 +24,10 @@ class ScalingProfile:
         if not self.throughput or self.throughput[0] != 1.0 or min(self.throughput) <= 0:
             raise ValueError("throughput must start with 1.0 and stay above 0")
 
+    def rate(self, workers: int, reference: int) -> float:
+        """Rate of so many workers relative to `reference` workers; 1 where the two are the same, also beyond the profile."""
+        return 1.0 if workers == reference else self.throughput[workers - 1] / self.throughput[reference - 1]
+
     @classmethod
     def linear(cls, workers: int) -> ScalingProfile:
         """n workers are n times as fast."""
@@ -34,11 +38,15 @@ class ScalingProfile:
 class Overheads:
     """What suspending, resuming and moving cost. Spans in hours of the running workload's power, or in seconds of time.
 
+    For an elastic workload the power is that of its default worker count: what is written and read does not grow with the count.
+
     Attributes:
         checkpoint_h: Energy of writing a checkpoint at a suspend or move, in running hours, at the intensity of the slot
             that has just run.
         restore_h: Energy of a resume, in running hours, at the intensity of the slot it happens in.
         migrate_h: Extra energy of a start in another region than the checkpoint's, in running hours.
+        rescale_h: Extra energy of a change of worker count without a pause, in running hours; it also is a stop and a resume,
+            and pays for both.
         startup_s: Time from the start of a segment to its first step: nodes are held at idle power, no work is done.
         egress_usd: Price of moving the checkpoint to another region, USD.
     """
@@ -48,9 +56,10 @@ class Overheads:
     migrate_h: float = 0.0
     startup_s: float = 0.0
     egress_usd: float = 0.0
+    rescale_h: float = 0.0
 
     def __post_init__(self) -> None:
-        if min(self.checkpoint_h, self.restore_h, self.migrate_h, self.startup_s, self.egress_usd) < 0:
+        if min(self.checkpoint_h, self.restore_h, self.migrate_h, self.startup_s, self.egress_usd, self.rescale_h) < 0:
             raise ValueError("overheads must not be negative")
 
 
@@ -61,7 +70,7 @@ class Workload:
     Attributes:
         workload_id: Unique in the ledger; a resubmission under the same id goes on with the same run.
         work_h: Running hours of the whole work with `workers` workers.
-        workers: Worker count of a segment (the work is rigid).
+        workers: Worker count of a segment; of an elastic workload the default one, by which `work_h` is defined.
         resources_per_worker: Ray resources of one worker.
         home_region: Where it would run without carbon_ray; the run-now counterfactual is priced there.
         regions: Allowed regions, home included if it is allowed.
@@ -73,6 +82,7 @@ class Workload:
         total_steps: Steps of the whole work, where known: progress is then measured, not assumed.
         safety_margin_s: The work is planned to end this long before the deadline.
         profile: Throughput by worker count.
+        worker_counts: Counts that a segment may run with, ascending, `workers` among them; empty where the work is rigid.
     """
 
     workload_id: str
@@ -89,6 +99,7 @@ class Workload:
     total_steps: int | None = None
     safety_margin_s: float = 0.0
     profile: ScalingProfile = field(default_factory=ScalingProfile)
+    worker_counts: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         require_utc(self.submitted_at, "submitted_at")
@@ -103,6 +114,43 @@ class Workload:
             raise ValueError(f"utilisation_fraction must be within 0..1, got {self.utilisation_fraction}")
         if self.total_steps is not None and self.total_steps < 1:
             raise ValueError(f"total_steps must be at least 1, got {self.total_steps}")
+        if self.worker_counts:
+            self._check_counts()
+
+    def _check_counts(self) -> None:
+        counts, known = self.worker_counts, len(self.profile.throughput)
+        if list(counts) != sorted(set(counts)) or counts[0] < 1:
+            raise ValueError(f"worker_counts must be ascending numbers of at least 1, each once, got {counts}")
+        if self.workers not in counts:
+            raise ValueError(f"worker_counts must hold the default count, {self.workers} workers, got {counts}")
+        if counts[-1] > known and len(counts) > 1:
+            raise ValueError(
+                f"worker_counts go up to {counts[-1]}, but the profile tells the throughput of {known} only; give "
+                f"profile=ScalingProfile(throughput=...) with {counts[-1]} numbers, or ScalingProfile.linear({counts[-1]})"
+            )
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Worker counts that it may run with, ascending."""
+        return self.worker_counts or (self.workers,)
+
+    @property
+    def is_elastic(self) -> bool:
+        """True if there is a choice of worker counts."""
+        return len(self.worker_counts) > 1
+
+    @property
+    def rigid(self) -> Workload:
+        """The same work with its default worker count alone."""
+        return replace(self, worker_counts=()) if self.worker_counts else self
+
+    def rate(self, workers: int) -> float:
+        """Running hours, as `work_h` counts them, that so many workers do in an hour."""
+        return self.profile.rate(workers, self.workers)
+
+    def pace(self, workers: int) -> float:
+        """`rate`, or 1 for a worker count that the workload does not name: for books that may hold any count."""
+        return self.rate(workers) if workers in self.counts else 1.0
 
     @property
     def latest_finish_at(self) -> datetime:
@@ -123,6 +171,7 @@ class Progress:
         starting_s: Seconds a running segment still needs before its first step; 0 once it steps.
         emitted_gco2: Its emissions until now, g; None where nobody counted.
         run_now_gco2: What run-now would have emitted until now, g; None where nobody counted.
+        workers: Worker count that it runs with; None for the workload's default.
     """
 
     remaining_h: float
@@ -133,3 +182,4 @@ class Progress:
     starting_s: float = 0.0
     emitted_gco2: float | None = None
     run_now_gco2: float | None = None
+    workers: int | None = None

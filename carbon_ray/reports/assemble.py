@@ -100,7 +100,7 @@ def assemble(
     _require_equal_sums(workload, ordered, emissions, segment_totals, ledger_totals)
     finished_at = max(_end_at(segment) for segment in ordered)
     flat = [emission for segment in ordered for emission in emissions.get(segment.index, ())]
-    running_h = _running_h(ordered)
+    running_h = _running_h(ordered, None)
     counterfactual, run_now_emissions = _run_now(workload, ordered, lost_steps + redone_steps, regions, intensity)
     kind = require_one_kind([emission.kind for emission in (*flat, *run_now_emissions)])
     saving_fraction = _saving(ledger_totals.gco2, counterfactual.gco2)
@@ -191,11 +191,11 @@ def _phase_h(segment: Segment, wanted: Phase) -> float:
     return sum(hours(end_at - start_at) for phase, start_at, end_at in segment.phases(_end_at(segment)) if phase is wanted)
 
 
-def _running_h(segments: Iterable[Segment]) -> float:
-    return sum(_phase_h(segment, Phase.RUNNING) for segment in segments)
+def _running_h(segments: Iterable[Segment], workload: Workload | None) -> float:
+    return sum(_phase_h(segment, Phase.RUNNING) * (workload.pace(segment.workers) if workload else 1.0) for segment in segments)
 
 
-def useful_running_h(segments: Sequence[Segment], repeated_steps: int) -> float:
+def useful_running_h(segments: Sequence[Segment], repeated_steps: int, workload: Workload | None = None) -> float:
     """Running hours that the same work takes without interruption: no step is made twice, and steps are taken to be equally long.
 
     Where a segment's last step is not known, because its node was lost, its hours hold an unknown wait for the loss to be
@@ -204,15 +204,17 @@ def useful_running_h(segments: Sequence[Segment], repeated_steps: int) -> float:
     Args:
         segments: All segments of the work.
         repeated_steps: Steps that were made more than once, each repetition counted.
+        workload: Whose; an hour of an elastic one counts as what its default worker count does in it.
     """
     ran = [segment for segment in segments if segment.running_at is not None]
     kept_steps = max([segment.end_step for segment in segments], default=0)
     blurred_steps = sum(segment.reached_step - (segment.start_step or 0) for segment in ran if segment.stopped_at is None)
     timed_steps = kept_steps + repeated_steps - blurred_steps
-    timed_h = _running_h(segment for segment in ran if segment.stopped_at is not None)
+    timed_h = _running_h((segment for segment in ran if segment.stopped_at is not None), workload)
     if kept_steps and timed_steps > 0 and timed_h > 0:
         return timed_h * kept_steps / timed_steps
-    return _running_h(ran) * kept_steps / (kept_steps + repeated_steps) if kept_steps else _running_h(ran)
+    running_h = _running_h(ran, workload)
+    return running_h * kept_steps / (kept_steps + repeated_steps) if kept_steps else running_h
 
 
 def _saving(gco2: float, run_now_gco2: float) -> float | None:
@@ -240,7 +242,7 @@ def _run_now(
     intensity: Mapping[str, IntensitySeries],
 ) -> tuple[Counterfactual, tuple[Emission, ...]]:
     node_type, nodes = _home_node_type(workload, regions, intensity)
-    useful_h = useful_running_h(segments, repeated_steps)
+    useful_h = useful_running_h(segments, repeated_steps, workload)
     # The first start-up alone: run-now starts once, and no checkpoint is restored.
     startup_s = next((_phase_h(segment, Phase.STARTING) * S_PER_H for segment in segments if segment.running_at is not None), 0.0)
     segment = run_now_segment(workload, node_type, nodes, useful_h, startup_s)
@@ -280,7 +282,8 @@ def _suspends(segments: Sequence[Segment], decisions: Sequence[Decision]) -> int
     count = 0
     for left, right in pairwise(segments):
         was_decided = any(left.start_at <= at < right.start_at for at in pauses)
-        count += left.outcome is Outcome.SUSPENDED and (was_decided or left.region == right.region)
+        goes_on = left.region == right.region and left.workers == right.workers  # with another worker count it is a rescale
+        count += left.outcome is Outcome.SUSPENDED and (was_decided or goes_on)
     return count
 
 

@@ -129,7 +129,7 @@ def _clairvoyant(
     workload: Workload, segments: Sequence[Segment], repeated: int, config: ClusterConfig, intensity: Mapping[str, IntensitySeries]
 ) -> ClairvoyantRun | None:
     """The best plan for the work as it really was; None where the truth ends before the deadline or no plan would have met it."""
-    running_h = useful_running_h(segments, repeated)
+    running_h = useful_running_h(segments, repeated, workload)
     known = [intensity[name] for name in workload.regions]
     is_known = all(series.start_at <= workload.submitted_at and series.end_at >= workload.deadline_at for series in known)
     if not is_known or running_h <= 0:

@@ -251,7 +251,7 @@ class _Simulation:
         before, job.reserved = job.reserved, None
         self._nodes.give(before)
         try:
-            job.reserved = None if target is None else self._nodes.take(job.workload, target)
+            job.reserved = None if target is None else self._nodes.take(job.workload, target, job.held)
         except NoCapacityError:
             job.reserved = self._nodes.take_back(before)
             raise
@@ -332,7 +332,7 @@ class _Simulation:
     def _go_on(self, job: LiveJob, now_s: float) -> None:
         """Without nodes: wait, let the checkpoint travel, or launch."""
         if job.target is None:
-            job.state = State.WAITING
+            job.state, job.is_rescaling = State.WAITING, False
             return
         travel_s = job.job.checkpoint_bytes / self._world.physics.bandwidth_bytes_per_s
         if job.is_started and job.target.region != job.region and travel_s > 0:

@@ -13,7 +13,7 @@ from carbon_ray.core.clock import require_utc
 from carbon_ray.core.errors import ConfigError
 from carbon_ray.core.objective import PRESETS, Objective
 from carbon_ray.core.units import S_PER_H
-from carbon_ray.core.workload import Overheads, Workload
+from carbon_ray.core.workload import Overheads, ScalingProfile, Workload
 
 SlackRule = Callable[[float], float]
 """From the running hours of a job to the hours that it may be late against run-now."""
@@ -101,6 +101,8 @@ class Template:
         workers_per_cpu: Workers for each CPU of a row, rounded up to at least one; 0 = one worker, whatever the row says.
         utilisation_fraction: Of the nodes while running.
         checkpoint_bytes: What travels when a job changes its region.
+        worker_counts: As `Workload.worker_counts`; each job's own count is added.
+        profile: Throughput by worker count.
     """
 
     start_at: datetime
@@ -113,6 +115,8 @@ class Template:
     workers_per_cpu: float = 0.0
     utilisation_fraction: float = 1.0
     checkpoint_bytes: float = 0.0
+    worker_counts: tuple[int, ...] = ()
+    profile: ScalingProfile = field(default_factory=ScalingProfile)
 
     def __post_init__(self) -> None:
         require_utc(self.start_at, "start_at")
@@ -130,10 +134,13 @@ class Template:
         homes = self.homes or self.regions
         submitted_at = self.start_at + timedelta(hours=row.arrival_h)
         span_h = self.overheads.startup_s / S_PER_H + row.length_h + self.slack(row.length_h)
+        workers = max(1, int(np.ceil(row.cpus * self.workers_per_cpu)))
         workload = Workload(
             workload_id=f"{name}-{number:06d}",
             work_h=row.length_h,
-            workers=max(1, int(np.ceil(row.cpus * self.workers_per_cpu))),
+            workers=workers,
+            worker_counts=tuple(sorted({workers, *self.worker_counts})) if self.worker_counts else (),
+            profile=self.profile,
             resources_per_worker=self.resources_per_worker,
             home_region=homes[number % len(homes)],
             regions=self.regions,

@@ -52,6 +52,7 @@ class Books:
     held_h: float = 0.0
     suspends: int = 0
     moves: int = 0
+    rescales: int = 0
     losses: int = 0
     lost_h: float = 0.0
 
@@ -94,6 +95,7 @@ class LiveJob:
         running_s: Since when it makes steps; None before.
         stopped_s: When it made its last one; None before.
         is_started: It has made steps.
+        is_rescaling: It stops to go on where it is with another worker count.
         segment: Number of segments begun.
         startup_sum_s: Start-up times measured, summed up.
         startups: Number of them.
@@ -118,6 +120,7 @@ class LiveJob:
     running_s: float | None = None
     stopped_s: float | None = None
     is_started: bool = False
+    is_rescaling: bool = False
     segment: int = 0
     startup_sum_s: float = 0.0
     startups: int = 0
@@ -130,8 +133,7 @@ class LiveJob:
     def rate(self) -> float:
         """Running hours done in an hour by the workers it has; as many as asked for do one."""
         assert self.held is not None
-        workers, throughput = self.held.workers, self.workload.profile.throughput
-        return 1.0 if workers == self.workload.workers else throughput[workers - 1] / throughput[self.workload.workers - 1]
+        return self.workload.rate(self.held.workers)
 
     def left_h(self, now_s: float) -> float:
         """Running hours still to do."""
@@ -173,8 +175,12 @@ class LiveJob:
         self.state = State.STARTING
         overheads, is_away = self.workload.overheads, self.held.region != self.region
         hours = (overheads.restore_h if self.is_started else 0.0) + (overheads.migrate_h if is_away else 0.0)
+        if self.is_rescaling and self.is_started and not is_away:
+            hours += overheads.rescale_h
+            self.books.rescales += 1
+        self.is_rescaling = False
         if hours:
-            kwh = hours * self.held.running_kw
+            kwh = hours * self.held.overhead_kw
             self.books.spend(kwh, kwh * self.held.truth.at(now_s), is_overhead=True)
         if is_away:
             self.books.usd += overheads.egress_usd
@@ -194,9 +200,11 @@ class LiveJob:
         has_run = self.running_s is not None and now_s > self.running_s
         if has_run:
             self.remaining_h = self.left_h(now_s)
-            kwh = self.workload.overheads.checkpoint_h * self.held.running_kw
+            kwh = self.workload.overheads.checkpoint_h * self.held.overhead_kw
             if kwh:
                 self.books.spend(kwh, kwh * self.held.truth.before(now_s), is_overhead=True)
+        target = self.target
+        self.is_rescaling = target is not None and target.region == self.held.region and target.workers != self.held.workers
         self.stopped_s, self.state = now_s, State.STOPPING
         return has_run
 
@@ -256,6 +264,7 @@ class LiveJob:
             delay_h=(self.finished_s - run_now.finished_s) / S_PER_H,
             suspends=books.suspends,
             moves=books.moves,
+            rescales=books.rescales,
             losses=books.losses,
             lost_h=books.lost_h,
             is_missed=finished_at > workload.deadline_at + ROUNDING,

@@ -43,6 +43,7 @@ class JobResult:
         losses: Segments that ended because nodes were lost.
         lost_h: Running hours that had to be done again for that.
         is_missed: It was done after its deadline.
+        rescales: Changes of the worker count without a pause.
     """
 
     workload_id: str
@@ -65,6 +66,7 @@ class JobResult:
     losses: int
     lost_h: float
     is_missed: bool
+    rescales: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -92,6 +92,7 @@ def decide_by(
         now: Aware UTC.
         slot_s: Length of a slot, seconds.
     """
+    workload = workload.rigid  # the rules are run with the default count
     costs = Costs.expected(workload, progress, around.regions, around.snapshot, now=now, slot_s=slot_s, blocked_until=around.blocked_until)
     solution, is_forced = _course(rule, costs, around.snapshot)
     target = target_of(costs, solution)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -94,7 +94,7 @@ class Batch:
         """The arrays.
 
         Args:
-            members: Who.
+            members: Who; elastic ones are planned with their default worker count.
             regions: Every region of the cluster, by name.
             snapshot: Forecasts.
             now: Start of slot 0, aware UTC.
@@ -112,6 +112,7 @@ class Batch:
             OutsideDataError: The offer does not.
         """
         slot_h, fair = slot_s / S_PER_H, shares or FairShares()
+        members = [replace(member, workload=member.workload.rigid) if member.workload.worker_counts else member for member in members]
         known: dict[tuple[object, ...], Shape] = {}
         shapes, sites, rows = [], list[Site](), list[tuple[float, ...]]()
         for member in members:

@@ -13,7 +13,7 @@ from carbon_ray.actors.liveness import lost
 from carbon_ray.actors.progress import Beat, Rate, measured_startup_s, progress_of, rate_of, rate_of_segments, remaining_h
 from carbon_ray.core.decision import Directive, Placement
 from carbon_ray.core.ledger import Outcome, Segment
-from carbon_ray.core.workload import Overheads, Progress
+from carbon_ray.core.workload import Overheads, Progress, ScalingProfile
 
 T0 = datetime(2022, 5, 2, tzinfo=UTC)
 
@@ -180,3 +180,23 @@ def test_a_lost_segment_ends_when_it_was_last_heard_of(
     assert closed.stopped_at == (None if stopped is None else at(stopped))
     if stopped is not None:
         assert (closed.end_step, closed.reached_step) == (30, 30)
+
+
+def test_an_elastic_workload_is_measured_in_hours_of_its_default_count(make_workload: Callable[..., Any]) -> None:
+    """100 steps an hour on 2 workers; an hour on 4 does as much as 1.5 hours on 2."""
+    workload = make_workload(worker_counts=(2, 4), profile=ScalingProfile(throughput=(1.0, 2.0, 2.5, 3.0)), total_steps=700)
+    on_two = segment(0, 0.0, 0.0, 1.0, start_step=0, end_step=101, reached_step=101)
+    on_four = segment(1, 1.0, 1.0, 2.0, workers=4, start_step=101, end_step=252, reached_step=252)
+    directive = Directive(workload_id="run", epoch=2, target=Placement(region="west", workers=4), reason="test")
+    found = progress_of(workload, [on_two, on_four], directive, None, None, now=at(2))
+    assert found.remaining_h == pytest.approx(4.48)
+    assert found.workers == 4
+    unknown = progress_of(make_workload(worker_counts=(2, 4), profile=workload.profile, total_steps=None), [on_four], directive, None, None, now=at(2))  # fmt: skip
+    assert unknown.remaining_h == pytest.approx(7.0 - 1.5)
+
+
+def test_while_the_count_changes_the_start_up_is_still_ahead(make_workload: Callable[..., Any]) -> None:
+    workload = make_workload(worker_counts=(2, 4), profile=ScalingProfile.linear(4), overheads=Overheads(startup_s=1800.0))
+    directive = Directive(workload_id="run", epoch=2, target=Placement(region="west", workers=4), reason="test")
+    assert progress_of(workload, [segment(0, 0.0, 0.1)], directive, None, None, now=at(2)).starting_s == 1800.0
+    assert progress_of(workload, [segment(0, 1.0, 1.1, workers=4)], directive, None, None, now=at(2)).starting_s == 0.0

@@ -122,8 +122,9 @@ VALUES: list[Any] = [
         overheads=Overheads(startup_s=30.0),
         total_steps=120,
         profile=ScalingProfile.linear(3),
+        worker_counts=(1, 2, 3),
     ),
-    Progress(remaining_h=1.5, region="eu-de", is_running=True, is_started=True, since_at=T1, starting_s=12.0),
+    Progress(remaining_h=1.5, region="eu-de", is_running=True, is_started=True, since_at=T1, starting_s=12.0, workers=3),
 ]
 
 
@@ -162,6 +163,15 @@ def test_every_dataclass_of_core_is_tried() -> None:
             if isinstance(one, type) and dataclasses.is_dataclass(one) and one.__module__ == module.name:
                 found.add(one.__name__)
     assert found == {name_of(value) for value in VALUES}
+
+
+def test_a_workload_written_before_there_were_elastic_ones_still_loads() -> None:
+    workload = next(value for value in VALUES if isinstance(value, Workload))
+    data = to_jsonable(workload)
+    del data["worker_counts"], data["overheads"]["rescale_h"]
+    again = from_jsonable(Workload, data)
+    assert again.counts == (2,)
+    assert same(again, workload.rigid)
 
 
 def test_what_the_text_looks_like() -> None:

@@ -1,0 +1,89 @@
+"""From what a plan is priced with to the programme's own terms: the problem's arrays, and the state it begins in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carbon_ray.core.intensity import FloatArray
+from carbon_ray.policies.programme import Initial, Problem
+
+if TYPE_CHECKING:
+    from carbon_ray.policies.costs import Costs
+
+
+def problem_of(costs: Costs) -> Problem:
+    """The programme's arrays. An origin that is no site is one more region, in which nothing can run."""
+    overheads, holding, grain = costs.workload.overheads, costs.holding, costs.grain
+    intensity = costs.intensity_gco2_per_kwh[:, :, None]
+    run = costs.usd(gco2=intensity * holding.running_kw * costs.slot_h, usd=holding.usd_per_h * costs.slot_h)
+    unit = costs.usd(gco2=costs.intensity_gco2_per_kwh * costs.running_kw, usd=0.0)
+    startup_slots = costs.slots_of(overheads.startup_s)
+    usable: NDArray[np.bool_] = np.logical_and.reduce([_shifted(costs.allowed, offset, fill=False) for offset in range(startup_slots + 1)])
+    run = np.where(costs.allowed[:, :, None] & holding.fits, run, np.inf)
+    hold = np.where(usable[:, :, None] & holding.fits, _starting(costs), np.inf)
+    regions = max(len(costs.sites), costs.origin + 1)
+    if regions > len(costs.sites):
+        outside = np.full((len(run), 1, run.shape[2]), np.inf)
+        run, hold = np.concatenate([run, outside], axis=1), np.concatenate([hold, outside], axis=1)
+        unit = np.concatenate([unit, np.zeros((len(unit), 1))], axis=1)
+    move, send, fee = costs.moving(regions)
+    return Problem(
+        run=run,
+        hold=hold,
+        pause=overheads.checkpoint_h * unit,
+        unit=unit,
+        move=move,
+        send=send,
+        fee=fee,
+        restore=overheads.restore_h,
+        rescale=overheads.rescale_h,
+        speed=np.array(grain.speed, dtype=np.int64),
+        waiting=costs.workload.objective.usd_per_h_delay * costs.slot_h,
+        startup_slots=startup_slots,
+        quanta=costs.quanta,
+        allowed=costs.allowed,
+    )
+
+
+def _starting(costs: Costs) -> FloatArray:
+    """Objective of holding nodes through a start-up that begins in each slot, shape (T, R, N)."""
+    holding, intensity = costs.holding, costs.intensity_gco2_per_kwh[:, :, None]
+    total = np.zeros((*costs.intensity_gco2_per_kwh.shape, len(costs.workload.counts)))
+    for offset, weight in enumerate(costs.starting_weights_h(costs.workload.overheads.startup_s)):
+        held = costs.usd(gco2=intensity * holding.idle_kw * weight, usd=holding.usd_per_h * weight)
+        total = total + _shifted(held, offset, fill=np.inf)
+    return total
+
+
+def initial_of(costs: Costs) -> Initial:
+    """Where the programme begins. What runs with a count that is none of the workload's is taken for stopped."""
+    progress, workload, origin = costs.progress, costs.workload, costs.origin
+    region, workers = costs.index_of(progress.region), progress.workers or workload.workers
+    if not progress.is_running or region is None or workers not in workload.counts:
+        return Initial(region=origin, origin=origin, is_started=progress.is_started)
+    level = workload.counts.index(workers)
+    running = costs.usd(gco2=costs.intensity_gco2_per_kwh[0] * costs.running_kw, usd=0.0)[region]
+    weights = costs.starting_weights_h(progress.starting_s)
+    held = costs.intensity_gco2_per_kwh[: len(weights), region]  # a start-up that outlasts the slots is never kept
+    nodes = costs.sites[region].holds[level] or costs.sites[region].nominal
+    starting = costs.usd(gco2=held * nodes.idle_kw, usd=nodes.usd_per_h) * weights[: len(held)]
+    return Initial(
+        region=region,
+        origin=origin,
+        level=level,
+        is_running=True,
+        is_started=progress.is_started,
+        starting_slots=len(weights),
+        starting=float(starting.sum()),
+        pause=float(workload.overheads.checkpoint_h * running),
+    )
+
+
+def _shifted(values: np.ndarray[Any, Any], offset: int, *, fill: float | bool) -> np.ndarray[Any, Any]:
+    """The rows from `offset` on, and `fill` where there are none."""
+    moved = np.full_like(values, fill)
+    moved[: max(0, len(values) - offset)] = values[offset:]
+    return moved
