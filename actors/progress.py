@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import pairwise
 
 from carbon_ray.core.decision import Directive
 from carbon_ray.core.ledger import Segment
@@ -152,5 +153,6 @@ def progress_of(
         is_started=bool(ran),
         since_at=directive_at,
         starting_s=starting_s,
+        moves=sum(left != right for left, right in pairwise(ran)),
         workers=target.workers if target and workload.is_elastic else None,
     )

@@ -134,6 +134,20 @@ class Costs:
         """Whole slots that a span fills at least in part."""
         return math.ceil(span_s / self.slot_s - _ROUNDING)
 
+    @property
+    def shortest_slots(self) -> int:
+        """Slots that a segment works at least."""
+        return max(1, self.slots_of(self.workload.min_segment_s))
+
+    @property
+    def moves_left(self) -> int | None:
+        """Changes of region that the workload may still make; None = any number."""
+        return None if self.workload.max_moves is None else max(0, self.workload.max_moves - self.progress.moves)
+
+    def is_reachable(self, where: int) -> bool:
+        """False where the limit of moves forbids to start there."""
+        return self.moves_left != 0 or not self.progress.is_started or where == self.origin
+
     def index_of(self, region: str) -> int | None:
         """Position of a region; None where it is not among the sites."""
         names = [site.region.name for site in self.sites]

@@ -12,7 +12,7 @@ _TIE = 1e-9
 @numba.njit(cache=True, nogil=True)
 def follow(  # type: ignore[no-untyped-def]
     work, begun, ran, idle, fresh, hold, unit, move, send, fee, restore, rescale, speed, waiting, startup, shortest, quanta, is_limited,
-    region, level, origin, is_running, is_started, starting, choice_region, choice_level,
+    region, level, origin, is_running, is_started, starting, bound_slots, choice_region, choice_level,
 ):  # fmt: skip
     """The least-cost path from a state, given its choice for slot 0.
 
@@ -20,7 +20,7 @@ def follow(  # type: ignore[no-untyped-def]
         work, begun, ran, idle, fresh: Values of `recursion.backward`, with a first axis for the number of moves left.
         hold, unit, move, send, fee, restore, rescale, speed, waiting, startup, shortest, quanta: As there; `quanta` are those still to do.
         is_limited: Whether moves are counted.
-        region, level, origin, is_running, is_started, starting: The state; see `programme.Initial`.
+        region, level, origin, is_running, is_started, starting, bound_slots: The state; see `programme.Initial`.
         choice_region, choice_level: What slot 0 is used for, -1 for holding nothing.
 
     Returns:
@@ -39,7 +39,7 @@ def follow(  # type: ignore[no-untyped-def]
             keeps = is_running and here == region and there == level
             if keeps:
                 path[:starting], counts[:starting] = region, level
-                slot, bound = starting, 1
+                slot, bound = starting, bound_slots
         elif is_running:
             keeps = bound > 0 or work[moves, slot, region, level, left] <= ran[moves, slot, region, level, left]
         if not is_first and not keeps:

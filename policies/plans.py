@@ -46,7 +46,7 @@ def run_through_in(costs: Costs, where: int, level: int = 0, *, even_shut: bool 
     """
     waits = _waits(costs, where, level)
     length = waits + costs.working_slots(level)
-    is_open = even_shut or costs.allowed[:length, where].all()
+    is_open = even_shut or bool(costs.is_reachable(where) and costs.allowed[:length, where].all())
     if length > len(costs.allowed) or not is_open or costs.sites[where].holds[level] is None:
         return None
     return _straight(where, level, waits, length)
@@ -67,9 +67,10 @@ def run_through(costs: Costs) -> Solution:
         where, level = _soonest(costs)
     else:
         initial, level = costs.initial(), 0
-        usable, where = costs.allowed[0], costs.here
+        may_be = [costs.is_reachable(index) for index in range(len(costs.sites))]
+        usable, where = costs.allowed[0] & may_be, costs.here
         if not initial.is_running or (not usable[where] and usable.any()):
-            where = min(range(len(usable)), key=lambda index: (not usable[index], costs.run_usd[0, index], index))
+            where = min(range(len(usable)), key=lambda index: (not may_be[index], not usable[index], costs.run_usd[0, index], index))
     waits = _waits(costs, where, level)
     return _straight(where, level, waits, min(waits + costs.working_slots(level), len(costs.allowed)))
 
@@ -78,12 +79,19 @@ def _soonest(costs: Costs) -> tuple[int, int]:
     """Region and worker count that end soonest, a new start included; ties go to where it runs, then to the cheapest."""
     initial, startup_s = costs.initial(), costs.workload.overheads.startup_s
 
-    def rank(site_and_level: tuple[int, int]) -> tuple[bool, float, bool, float, int]:
+    def rank(site_and_level: tuple[int, int]) -> tuple[bool, bool, float, bool, float, int]:
         where, level = site_and_level
         goes_on = initial.is_running and site_and_level == (initial.region, initial.level)
         waits_h = (costs.progress.starting_s if goes_on else startup_s) / S_PER_H
         left_h = waits_h + costs.progress.remaining_h / costs.rates[level]
-        return not costs.allowed[0, where], round(left_h, 6), where != costs.here, float(costs.run_usd[0, where]), level
+        return (
+            not costs.is_reachable(where),
+            not costs.allowed[0, where],
+            round(left_h, 6),
+            where != costs.here,
+            float(costs.run_usd[0, where]),
+            level,
+        )
 
     fits = costs.holding.fits
     return min(((where, level) for where, level in np.ndindex(*fits.shape) if fits[where, level]), key=rank)

@@ -83,6 +83,7 @@ class Initial:
         starting_slots: Slots without progress that the running segment still needs.
         starting: Cost of holding its nodes through those slots.
         pause: Cost of the checkpoint if it stops at once.
+        bound_slots: Slots that the running segment has to work before it may stop, >= 1 while it runs on at all.
     """
 
     region: int
@@ -93,6 +94,7 @@ class Initial:
     starting_slots: int = 0
     starting: float = 0.0
     pause: float = 0.0
+    bound_slots: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,7 +226,9 @@ class Programme:
             return Alternatives(keep=idle, suspend=idle, starts=starts, running=None)
         first_work, region = initial.starting_slots, initial.region
         usable = first_work < len(problem.run) and problem.allowed[: first_work + 1, region].all()
-        running = float(values.work[first_work, region, initial.level, left]) if usable else np.inf
+        running = self._bound(first_work, initial, left) if usable else np.inf
+        if initial.bound_slots > 1 and np.isfinite(running):  # else nothing is left but to break off
+            starts, idle = np.full_like(starts, np.inf), np.inf
         starts = starts + initial.pause
         if initial.is_started:
             starts[region] += problem.rescale * problem.unit[0, region]
@@ -234,6 +238,37 @@ class Programme:
             suspend=initial.pause + idle,
             starts=starts,
             running=(region, initial.level),
+        )
+
+    def _bound(self, slot: int, initial: Initial, left: int) -> float:
+        """Cost to go of running on from `slot`, bound to as many slots as the segment still has to work."""
+        problem, region, level = self.problem, initial.region, initial.level
+        total, done = 0.0, int(problem.speed[level])
+        for _ in range(initial.bound_slots - 1):
+            if left <= done or slot + 1 >= len(problem.run):
+                break
+            total += float(problem.run[slot, region, level]) + problem.waiting
+            slot, left = slot + 1, left - done
+        return total + float(self.by_moves[-1].work[slot, region, level, left])
+
+    def solution(self, initial: Initial, *, keep: bool = False) -> Solution:
+        """The optimum from `initial`; see `solve`."""
+        first = self.alternatives(initial)
+        if keep and np.isfinite(first.keep):
+            first = replace(first, suspend=np.inf, starts=np.full_like(first.starts, np.inf))
+        return self.solution_with(initial, first, first.choice)
+
+    def solution_with(self, initial: Initial, first: Alternatives, choice: tuple[int, int]) -> Solution:
+        """The best plan that begins with `choice`; without a path where the alternatives are all impossible."""
+        none = np.zeros(0, dtype=np.int64)
+        path, levels, working = self.follow(initial, choice) if np.isfinite(first.best) else (none, none, none)
+        return Solution(
+            cost=first.best,
+            keep_cost=first.keep,
+            start_costs=tuple(map(float, first.starts.min(axis=1))),
+            path=tuple(path.tolist()),
+            working=tuple(map(bool, working.tolist())),
+            levels=tuple(levels.tolist()),
         )
 
     def follow(self, initial: Initial, choice: tuple[int, int], left: int | None = None) -> tuple[Indices, Indices, Flags]:
@@ -264,6 +299,7 @@ class Programme:
             initial.is_running,
             initial.is_started,
             initial.starting_slots,
+            initial.bound_slots,
             *choice,
         )
         return path, levels, working
@@ -294,17 +330,4 @@ def solve(problem: Problem, initial: Initial, *, keep: bool = False) -> Solution
         initial: Where the workload stands.
         keep: Take the best plan among those that keep the first slot as it is, if there is one.
     """
-    programme = Programme(problem)
-    first = programme.alternatives(initial)
-    if keep and np.isfinite(first.keep):
-        first = replace(first, suspend=np.inf, starts=np.full_like(first.starts, np.inf))
-    none = np.zeros(0, dtype=np.int64)
-    path, levels, working = programme.follow(initial, first.choice) if np.isfinite(first.best) else (none, none, none)
-    return Solution(
-        cost=first.best,
-        keep_cost=first.keep,
-        start_costs=tuple(map(float, first.starts.min(axis=1))),
-        path=tuple(path.tolist()),
-        working=tuple(map(bool, working.tolist())),
-        levels=tuple(levels.tolist()),
-    )
+    return Programme(problem).solution(initial, keep=keep)

@@ -8,7 +8,7 @@ and the deadline (when no plan meets it any more, the work runs).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from carbon_ray.core.decision import Decision
@@ -18,6 +18,7 @@ from carbon_ray.core.units import S_PER_H
 from carbon_ray.core.workload import Progress, Workload
 from carbon_ray.policies import reasons
 from carbon_ray.policies.base import Surroundings, placement_of
+from carbon_ray.policies.budgets import in_words, overrun_of, require_budgets, settle
 from carbon_ray.policies.costs import Costs
 from carbon_ray.policies.counterfactual import least_with_risk
 from carbon_ray.policies.plans import plan_of, run_through, runs_through, target_of
@@ -49,25 +50,28 @@ class Replan:
         costs = Costs.expected(
             workload, progress, around.regions, around.snapshot, now=now, slot_s=self.slot_s, blocked_until=around.blocked_until
         )
-        problem, initial = costs.problem(), costs.initial()
-        solution = solve(problem, initial)
+        settled = settle(costs)
+        programme, initial, solution = settled.programme, costs.initial(), settled.solution
         is_forced = not solution.path
         can_keep = math.isfinite(solution.keep_cost)
         gain_usd = 0.0 if is_forced else solution.keep_cost - solution.cost
         # The gain is that of acting now and not a slot later, so it is held against what a slot costs, not the whole work.
-        threshold_usd = max(self.hysteresis_usd, self.hysteresis_fraction * float(costs.run_usd[0, costs.here]))
+        threshold_usd = max(self.hysteresis_usd, self.hysteresis_fraction * float(settled.costs.run_usd[0, costs.here]))
         if initial.is_running and can_keep and 0 < gain_usd <= threshold_usd:
-            solution, gain_usd = solve(problem, initial, keep=True), 0.0
+            kept = programme.solution(initial, keep=True)
+            if not settled.overrun.is_none or overrun_of(costs, kept).is_none:
+                solution, gain_usd = kept, 0.0
         is_guarded = False
         if is_forced:
             solution = run_through(costs)
         else:
             chosen = self._guarded(costs, solution)
             is_guarded, solution = chosen is not solution, chosen
+        settled = replace(settled, solution=solution, overrun=overrun_of(costs, solution))
         target = target_of(costs, solution)
-        plan = plan_of(
-            costs, solution, reasons.of(costs, solution, target, is_forced=is_forced, is_guarded=is_guarded), around.snapshot.version
-        )
+        reason = reasons.of(costs, solution, target, is_forced=is_forced, is_guarded=is_guarded) + in_words(settled)
+        plan = plan_of(costs, solution, reason, around.snapshot.version)
+        plan = replace(plan, overrun_gco2=settled.overrun.gco2, overrun_usd=settled.overrun.usd)
         decision = Decision(
             workload_id=workload.workload_id,
             at=now,
@@ -81,7 +85,11 @@ class Replan:
 
     def _guarded(self, costs: Costs, solution: Solution) -> Solution:
         """The plan, or running through from now on where that is worth more once the risk of a backfire has its price."""
-        return least_with_risk(costs, solution, lambda: runs_through(costs), self.backfire_fraction)
+
+        def within_budgets() -> list[Solution]:
+            return [course for course in runs_through(costs) if overrun_of(costs, course).is_none]
+
+        return least_with_risk(costs, solution, within_budgets, self.backfire_fraction)
 
     def require_feasible(self, workload: Workload, around: Surroundings, *, now: datetime) -> None:
         """Check at submission that the work can end in time, by the same programme that will plan it.
@@ -89,6 +97,7 @@ class Replan:
         Raises:
             DeadlinePassed: The deadline is not after `now`.
             DeadlineTooShort: Even run at once the work ends too late; says when it would.
+            BudgetTooSmall: No plan that meets the deadline is expected to keep a budget; says what the least is.
             UnknownRegionError, NoCapacityError, ForecastHorizonError: As `decide`.
         """
         if workload.deadline_at <= now:
@@ -103,3 +112,4 @@ class Replan:
         if is_late or not (solve(costs.problem(), costs.initial()).path or (workload.is_elastic and runs_through(costs))):
             slots = costs.working_slots(fastest) + costs.slots_of(workload.overheads.startup_s)
             raise DeadlineTooShort(workload.deadline_at, now + timedelta(seconds=slots * self.slot_s + workload.safety_margin_s))
+        require_budgets(costs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,6 +46,8 @@ def problem_of(costs: Costs) -> Problem:
         startup_slots=startup_slots,
         quanta=costs.quanta,
         allowed=costs.allowed,
+        shortest_slots=costs.shortest_slots,
+        max_moves=None if costs.moves_left is None or costs.moves_left >= len(run) else costs.moves_left,
     )
 
 
@@ -79,7 +82,18 @@ def initial_of(costs: Costs) -> Initial:
         starting_slots=len(weights),
         starting=float(starting.sum()),
         pause=float(workload.overheads.checkpoint_h * running),
+        bound_slots=_bound_slots(costs),
     )
+
+
+def _bound_slots(costs: Costs) -> int:
+    """Slots that the running segment still has to work, by when it was told to start."""
+    workload, progress = costs.workload, costs.progress
+    if progress.since_at is None or not workload.min_segment_s:
+        return 1
+    working_at = progress.since_at + timedelta(seconds=workload.overheads.startup_s)
+    worked_s = 0.0 if progress.starting_s > 0 else max(0.0, (costs.now - working_at).total_seconds())
+    return max(1, costs.slots_of(workload.min_segment_s - worked_s))
 
 
 def _shifted(values: np.ndarray[Any, Any], offset: int, *, fill: float | bool) -> np.ndarray[Any, Any]:

@@ -9,6 +9,7 @@
         DeadlinePassed                choose a later deadline        .deadline_at, .now
         DeadlineTooShort              choose a later deadline        .deadline_at, .earliest_finish_at
           DeadlineCrowded             ... because of what was admitted before
+        BudgetTooSmall                raise the budget               .budget, .least, .unit
         NoCapacityError               ask for less, or allow more regions
       ProviderError                   .provider, .zone
         ProviderUnavailable           retry, then fall back
@@ -126,6 +127,21 @@ class DeadlineCrowded(DeadlineTooShort):
             f"the deadline {self.deadline_at:%Y-%m-%dT%H:%MZ} cannot be met beside the workloads admitted before: on the nodes that they "
             f"leave, the work ends at {self.earliest_finish_at:%Y-%m-%dT%H:%MZ}; choose a deadline at or after that, allow more regions, "
             f"or ask for fewer workers"
+        )
+
+
+class BudgetTooSmall(WorkloadRejected):
+    """No plan that meets the deadline is expected to keep the budget."""
+
+    def __init__(self, name: str, budget: float, least: float, unit: str) -> None:
+        super().__init__(name, budget, least, unit)
+        self.name, self.budget, self.least, self.unit = name, budget, least, unit
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name} of {self.budget:.6g} {self.unit} cannot be kept: of all plans that meet the deadline and every other limit, the "
+            f"least is expected to come to {self.least:.6g} {self.unit}; raise the budget to that, choose a later deadline, or allow "
+            f"more regions"
         )
 
 

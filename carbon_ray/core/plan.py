@@ -59,6 +59,8 @@ class Plan:
         expected: Totals.
         reason: One line for a person.
         forecast_version: Snapshot it rests on.
+        overrun_gco2: Expected emissions of the whole work above its carbon budget, g; 0 where the budget is kept, or there is none.
+        overrun_usd: Expected money of the whole work above its cost budget, likewise.
     """
 
     workload_id: str
@@ -67,6 +69,8 @@ class Plan:
     expected: Expected
     reason: str
     forecast_version: int
+    overrun_gco2: float = 0.0
+    overrun_usd: float = 0.0
 
     @property
     def now(self) -> PlanStep:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -83,6 +84,10 @@ class Workload:
         safety_margin_s: The work is planned to end this long before the deadline.
         profile: Throughput by worker count.
         worker_counts: Counts that a segment may run with, ascending, `workers` among them; empty where the work is rigid.
+        max_moves: Most changes of region after the first start; None = any number.
+        min_segment_s: A segment that has begun works at least so long, unless the work ends; plans keep to it in whole slots.
+        carbon_budget_gco2: Most emissions of the whole work, g; plans keep the expected ones within it. None = no limit.
+        cost_budget_usd: Most money for nodes and transfers of the whole work, likewise.
     """
 
     workload_id: str
@@ -100,6 +105,10 @@ class Workload:
     safety_margin_s: float = 0.0
     profile: ScalingProfile = field(default_factory=ScalingProfile)
     worker_counts: tuple[int, ...] = ()
+    max_moves: int | None = None
+    min_segment_s: float = 0.0
+    carbon_budget_gco2: float | None = None
+    cost_budget_usd: float | None = None
 
     def __post_init__(self) -> None:
         require_utc(self.submitted_at, "submitted_at")
@@ -116,6 +125,10 @@ class Workload:
             raise ValueError(f"total_steps must be at least 1, got {self.total_steps}")
         if self.worker_counts:
             self._check_counts()
+        for name in ("max_moves", "min_segment_s", "carbon_budget_gco2", "cost_budget_usd"):
+            wanted = getattr(self, name)
+            if wanted is not None and not 0 <= wanted < math.inf:
+                raise ValueError(f"{name} must not be negative, got {wanted}")
 
     def _check_counts(self) -> None:
         counts, known = self.worker_counts, len(self.profile.throughput)
@@ -172,6 +185,8 @@ class Progress:
         emitted_gco2: Its emissions until now, g; None where nobody counted.
         run_now_gco2: What run-now would have emitted until now, g; None where nobody counted.
         workers: Worker count that it runs with; None for the workload's default.
+        moves: Changes of region until now, the first start not counted.
+        spent_usd: Money spent until now; None where nobody counted.
     """
 
     remaining_h: float
@@ -183,3 +198,5 @@ class Progress:
     emitted_gco2: float | None = None
     run_now_gco2: float | None = None
     workers: int | None = None
+    moves: int = 0
+    spent_usd: float | None = None

@@ -158,6 +158,10 @@ class LiveJob:
         idle = holding.truth.over(self.start_s, running_s) + holding.truth.over(stopped_s, now_s)
         return self.books.gco2 + holding.idle_kw * idle + holding.running_kw * holding.truth.over(running_s, stopped_s)
 
+    def spent_usd(self, now_s: float) -> float:
+        """Money spent until now."""
+        return self.books.usd + (self.held.usd_per_h * (now_s - self.start_s) / S_PER_H if self.held is not None else 0.0)
+
     def learn_startup(self, startup_s: float) -> None:
         """Let the policy plan with the mean of the start-up times measured so far, as a controller does."""
         self.startup_sum_s += startup_s

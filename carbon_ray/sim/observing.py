@@ -54,6 +54,8 @@ class Observer:
             emitted_gco2=job.emitted_gco2(now_s),
             run_now_gco2=job.run_now.gco2_until(now_s),
             workers=job.target.workers if job.target else None,
+            moves=job.books.moves,
+            spent_usd=job.spent_usd(now_s),
         )
 
     def around(self, now_s: float, job: LiveJob | None = None) -> Surroundings:

@@ -191,7 +191,8 @@ def test_an_elastic_workload_is_measured_in_hours_of_its_default_count(make_work
     found = progress_of(workload, [on_two, on_four], directive, None, None, now=at(2))
     assert found.remaining_h == pytest.approx(4.48)
     assert found.workers == 4
-    unknown = progress_of(make_workload(worker_counts=(2, 4), profile=workload.profile, total_steps=None), [on_four], directive, None, None, now=at(2))  # fmt: skip
+    unmeasured = make_workload(worker_counts=(2, 4), profile=workload.profile, total_steps=None)
+    unknown = progress_of(unmeasured, [on_four], directive, None, None, now=at(2))
     assert unknown.remaining_h == pytest.approx(7.0 - 1.5)
 
 

@@ -123,8 +123,14 @@ VALUES: list[Any] = [
         total_steps=120,
         profile=ScalingProfile.linear(3),
         worker_counts=(1, 2, 3),
+        max_moves=2,
+        min_segment_s=600.0,
+        carbon_budget_gco2=500.0,
+        cost_budget_usd=12.5,
     ),
-    Progress(remaining_h=1.5, region="eu-de", is_running=True, is_started=True, since_at=T1, starting_s=12.0, workers=3),
+    Progress(
+        remaining_h=1.5, region="eu-de", is_running=True, is_started=True, since_at=T1, starting_s=12.0, workers=3, moves=1, spent_usd=2.5
+    ),
 ]
 
 
@@ -168,10 +174,12 @@ def test_every_dataclass_of_core_is_tried() -> None:
 def test_a_workload_written_before_there_were_elastic_ones_still_loads() -> None:
     workload = next(value for value in VALUES if isinstance(value, Workload))
     data = to_jsonable(workload)
-    del data["worker_counts"], data["overheads"]["rescale_h"]
+    for name in ("worker_counts", "max_moves", "min_segment_s", "carbon_budget_gco2", "cost_budget_usd"):
+        del data[name]
+    del data["overheads"]["rescale_h"]
     again = from_jsonable(Workload, data)
     assert again.counts == (2,)
-    assert same(again, workload.rigid)
+    assert (again.max_moves, again.min_segment_s, again.carbon_budget_gco2, again.cost_budget_usd) == (None, 0.0, None, None)
 
 
 def test_what_the_text_looks_like() -> None:
