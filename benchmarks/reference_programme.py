@@ -51,7 +51,8 @@ def least_cost(gco2_per_kwh: FloatArray, quanta: int, home: int, moving: Moving)
 def cost_of_plan(problem: Problem, home: int, path: Sequence[int], levels: Sequence[int]) -> float:
     """What a plan costs, slot by slot; inf where it does something that is not allowed or leaves work undone.
 
-    Neighbouring slots in one region at one worker count are one segment, whose first `startup_slots` make no progress.
+    Neighbouring slots in one region at one worker count are one segment, whose first `startup_slots` make no progress; or
+    `startup_slots_away` where the checkpoint comes from another region.
 
     Args:
         problem: Costs.
@@ -75,10 +76,11 @@ def cost_of_plan(problem: Problem, home: int, path: Sequence[int], levels: Seque
                 region, level = wanted
                 hours = float(problem.move[at, region]) + (problem.restore if is_started else 0.0)
                 hours += problem.rescale if current[0] == region and worked else 0.0
-                total += hours * float(problem.unit[slot, region]) + float(problem.hold[slot, region, level])
+                hold, waits = (problem.hold, [problem.startup_slots] * len(problem.move)) if region == at else problem.away
+                total += hours * float(problem.unit[slot, region]) + float(hold[slot, region, level])
                 total += float(problem.send[at, region] * problem.unit[slot, at] + problem.fee[at, region])
                 moves += is_started and region != at
-                starting, worked = problem.startup_slots, 0
+                starting, worked = int(waits[region]), 0
             current = wanted
         share = 1.0
         if current[0] != IDLE and starting:

@@ -220,6 +220,7 @@ def _spliced(costs: Costs, direction: Prices, price: float) -> list[_Found]:
             above,
             run=np.concatenate([below.run[:slot], above.run[slot:]]),
             hold=np.concatenate([below.hold[:slot], above.hold[slot:]]),
+            hold_away=None if above.hold_away is None else np.concatenate([below.away[0][:slot], above.hold_away[slot:]]),
             pause=np.concatenate([below.pause[:slot], above.pause[slot:]]),
             unit=np.concatenate([below.unit[:slot], above.unit[slot:]]),
         )

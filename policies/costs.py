@@ -21,6 +21,7 @@ from carbon_ray.policies.programme import Initial, Problem
 from carbon_ray.policies.scaling import Grain, grain_of
 from carbon_ray.policies.sites import Site, sites_for
 from carbon_ray.policies.stating import initial_of, problem_of
+from carbon_ray.policies.transfers import Moving, moving_of
 
 _ROUNDING = 1e-9
 LOW, HIGH = 0.1, 0.9
@@ -209,11 +210,15 @@ class Costs:
         index = self.index_of(self.progress.region)
         return index or 0
 
-    def moving(self, regions: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Running hours of a change of region at its end and at the region it leaves, and its price; each (R, R)."""
-        elsewhere, overheads = 1.0 - np.eye(regions), self.workload.overheads
-        fee = self.workload.objective.usd_weight * overheads.egress_usd * elsewhere
-        return overheads.migrate_h * elsewhere, np.zeros((regions, regions)), fee
+    @property
+    def moving(self) -> Moving:
+        """What changes of region take."""
+        return moving_of(self)
+
+    def startup_s(self, where: int) -> float:
+        """Time from the start of a segment there to its first step, at worst; longer where its checkpoint comes from elsewhere."""
+        overheads = self.workload.overheads
+        return overheads.startup_s if where == self.origin or overheads.transfers is None else float(self.moving.arrival_s[where])
 
     def problem(self) -> Problem:
         """The programme's arrays."""

@@ -48,20 +48,18 @@ def draw_of(costs: Costs, path: Sequence[int], working: Sequence[bool], levels: 
         working: Whether the slot makes progress.
         levels: Index of the worker count by slot; the first one by default.
     """
-    initial, overheads, holding = costs.initial(), costs.workload.overheads, costs.holding
-    slots, regions = len(costs.intensity_gco2_per_kwh), len(costs.sites)
-    move, send, _ = costs.moving(max(regions, costs.origin + 1))
+    initial, overheads, holding, moving = costs.initial(), costs.workload.overheads, costs.holding, costs.moving
     energy_kwh, held_usd, finish_h, suspends, rescales, starts = _walk(
         np.array(path, dtype=np.int64),
         np.zeros(len(path), np.int64) if levels is None else np.array(levels, dtype=np.int64),
         np.array(working, dtype=np.bool_),
-        slots,
+        len(costs.intensity_gco2_per_kwh),
         (initial.region, initial.level, initial.origin),
         initial.is_running,
         initial.is_started,
         (float(overheads.checkpoint_h), float(overheads.restore_h), float(overheads.rescale_h)),
-        move,
-        send,
+        moving.move_h,
+        moving.send_h,
         costs.slot_h,
         costs.progress.remaining_h,
         np.array(costs.rates),
@@ -71,11 +69,12 @@ def draw_of(costs: Costs, path: Sequence[int], working: Sequence[bool], levels: 
         holding.usd_per_h,
         costs.starting_weights_h(costs.progress.starting_s if initial.is_running else 0.0),
         costs.starting_weights_h(overheads.startup_s),
+        _stacked([costs.starting_weights_h(span_s) for span_s in moving.arrival_s.tolist()]),
     )
     is_away, is_resume = starts[:, 0] != starts[:, 1], starts[:, 2] > 0
     return Draw(
         energy_kwh=energy_kwh,
-        usd=float(held_usd) + overheads.egress_usd * int(is_away.sum()),
+        usd=float(held_usd) + float(moving.usd[starts[:, 0], starts[:, 1]].sum()),
         finish_h=float(finish_h),
         suspends=int(suspends),
         moves=int((is_away & is_resume).sum()),
@@ -83,10 +82,18 @@ def draw_of(costs: Costs, path: Sequence[int], working: Sequence[bool], levels: 
     )
 
 
+def _stacked(rows: list[FloatArray]) -> FloatArray:
+    """The rows as one array, zeros after the end of each."""
+    table = np.zeros((len(rows), max(map(len, rows))))
+    for number, row in enumerate(rows):
+        table[number, : len(row)] = row
+    return table
+
+
 @numba.njit(cache=True, nogil=True)
 def _walk(  # type: ignore[no-untyped-def]
     path, levels, working, slots, state, is_running, is_started, overheads_h, move, send, slot_h, left_h,
-    rates, nominal_kw, running_kw, idle_kw, usd_per_h, begun_h, new_h,
+    rates, nominal_kw, running_kw, idle_kw, usd_per_h, begun_h, new_h, away_h,
 ):  # fmt: skip
     """Energy, money and time of a path.
 
@@ -103,7 +110,8 @@ def _walk(  # type: ignore[no-untyped-def]
         nominal_kw: Power by which overheads are counted, shape (R,).
         running_kw, idle_kw, usd_per_h: Of the nodes held, shape (R, N).
         begun_h: Hours without progress in each slot of the start-up that is under way.
-        new_h: ... and of any other one.
+        new_h: ... and of any other one where the checkpoint is.
+        away_h: ... and where it comes from elsewhere, by region.
 
     Returns:
         Energy (slots, R); money for nodes; hours until the work is done; number of suspends and of changes of the worker count; starts
@@ -114,7 +122,8 @@ def _walk(  # type: ignore[no-untyped-def]
     regions = len(nominal_kw)
     energy = np.zeros((slots, regions))
     starts = np.zeros((len(path), 3), np.int64)
-    usd, suspends, rescales, count, since, is_begun = 0.0, 0, 0, 0, 0, is_running
+    usd, suspends, rescales, count, since = 0.0, 0, 0, 0, 0
+    span = begun_h
     for slot in range(len(path)):
         where, many = path[slot], levels[slot]
         changes = False
@@ -132,7 +141,8 @@ def _walk(  # type: ignore[no-untyped-def]
             if origin < regions:
                 energy[slot, origin] += send[origin, where] * nominal_kw[origin]
             starts[count, 0], starts[count, 1], starts[count, 2] = origin, where, is_started
-            count, at, level, since, is_running, is_begun = count + 1, where, many, slot, True, False
+            span = new_h if origin == where else away_h[where]
+            count, at, level, since, is_running = count + 1, where, many, slot, True
         if working[slot]:
             done_h = rates[many] * slot_h
             share = min(1.0, left_h / done_h)
@@ -143,7 +153,6 @@ def _walk(  # type: ignore[no-untyped-def]
             if left_h <= _ROUNDING * slot_h:
                 return energy, usd, (slot + share) * slot_h, suspends, rescales, starts[:count]
         else:
-            span = begun_h if is_begun else new_h
             energy[slot, where] += span[slot - since] * idle_kw[where, many]
             usd += span[slot - since] * usd_per_h[where, many]
     return energy, usd, len(path) * slot_h, suspends, rescales, starts[:count]

@@ -12,7 +12,7 @@ _TIE = 1e-9
 @numba.njit(cache=True, nogil=True)
 def follow(  # type: ignore[no-untyped-def]
     work, begun, ran, idle, fresh, hold, unit, move, send, fee, restore, rescale, speed, waiting, startup, shortest, quanta, is_limited,
-    region, level, origin, is_running, is_started, starting, bound_slots, choice_region, choice_level,
+    region, level, origin, is_running, is_started, starting, bound_slots, choice_region, choice_level, hold_away, startup_away,
 ):  # fmt: skip
     """The least-cost path from a state, given its choice for slot 0.
 
@@ -22,6 +22,7 @@ def follow(  # type: ignore[no-untyped-def]
         is_limited: Whether moves are counted.
         region, level, origin, is_running, is_started, starting, bound_slots: The state; see `programme.Initial`.
         choice_region, choice_level: What slot 0 is used for, -1 for holding nothing.
+        hold_away, startup_away: As `hold` and `startup` for starts that wait for their checkpoint from another region; see there.
 
     Returns:
         Region, worker count's index and whether there is progress, by slot, up to the slot that ends the work.
@@ -44,9 +45,12 @@ def follow(  # type: ignore[no-untyped-def]
             keeps = bound > 0 or work[moves, slot, region, level, left] <= ran[moves, slot, region, level, left]
         if not is_first and not keeps:
             here, there, least = _IDLE, _IDLE, np.inf
-            first_work = slot + startup
-            if first_work < slots:
+            if slot < slots:
                 for r in range(regions):
+                    waits = startup if r == origin else startup_away[r]
+                    first_work = slot + waits
+                    if first_work >= slots:
+                        continue
                     away = is_started and is_limited and r != origin
                     if away and moves == 0:
                         continue
@@ -55,7 +59,7 @@ def follow(  # type: ignore[no-untyped-def]
                     for n in range(levels):
                         if is_running and r == region and n == level:
                             continue  # to stop and start again as it was is no plan that can be followed
-                        cost = getting + hold[slot, r, n] + startup * waiting
+                        cost = getting + (hold[slot, r, n] if r == origin else hold_away[slot, r, n]) + waits * waiting
                         if is_running and r == region:
                             cost += rescale * unit[slot, r]
                         cost += begun[moves - 1 if away else moves, first_work, r, n, left]
@@ -74,6 +78,7 @@ def follow(  # type: ignore[no-untyped-def]
         else:
             if is_limited and is_started and here != origin:
                 moves -= 1
-            path[slot : slot + startup], counts[slot : slot + startup] = here, there
-            region, level, is_running, bound, slot = here, there, True, shortest, slot + startup
+            waits = startup if here == origin else startup_away[here]
+            path[slot : slot + waits], counts[slot : slot + waits] = here, there
+            region, level, is_running, bound, slot = here, there, True, shortest, slot + waits
     return path[:slot], counts[:slot], working[:slot]

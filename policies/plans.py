@@ -32,7 +32,7 @@ def _waits(costs: Costs, where: int, level: int) -> int:
     initial = costs.initial()
     if initial.is_running and (where, level) == (initial.region, initial.level):
         return initial.starting_slots
-    return costs.slots_of(costs.workload.overheads.startup_s)
+    return costs.slots_of(costs.startup_s(where))
 
 
 def run_through_in(costs: Costs, where: int, level: int = 0, *, even_shut: bool = False) -> Solution | None:
@@ -77,12 +77,12 @@ def run_through(costs: Costs) -> Solution:
 
 def _soonest(costs: Costs) -> tuple[int, int]:
     """Region and worker count that end soonest, a new start included; ties go to where it runs, then to the cheapest."""
-    initial, startup_s = costs.initial(), costs.workload.overheads.startup_s
+    initial = costs.initial()
 
     def rank(site_and_level: tuple[int, int]) -> tuple[bool, bool, float, bool, float, int]:
         where, level = site_and_level
         goes_on = initial.is_running and site_and_level == (initial.region, initial.level)
-        waits_h = (costs.progress.starting_s if goes_on else startup_s) / S_PER_H
+        waits_h = (costs.progress.starting_s if goes_on else costs.startup_s(where)) / S_PER_H
         left_h = waits_h + costs.progress.remaining_h / costs.rates[level]
         return (
             not costs.is_reachable(where),

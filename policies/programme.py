@@ -50,6 +50,8 @@ class Problem:
         allowed: Whether region r may be used in slot t, shape (T, R).
         shortest_slots: Least slots that a started segment works, unless the work ends, >= 1.
         max_moves: Most changes of region after the first start; None = any number.
+        hold_away: As `hold`, for a start whose checkpoint, or first code and data, comes from another region; None = the same.
+        startup_slots_away: Slots of such a start-up by region, shape (R,); None = the same.
     """
 
     run: FloatArray
@@ -68,6 +70,15 @@ class Problem:
     shortest_slots: int = 1
     max_moves: int | None = None
     rescale: float = 0.0
+    hold_away: FloatArray | None = None
+    startup_slots_away: NDArray[np.int64] | None = None
+
+    @property
+    def away(self) -> tuple[FloatArray, NDArray[np.int64]]:
+        """Cost and slots of start-ups whose checkpoint comes from another region."""
+        if self.hold_away is None or self.startup_slots_away is None:
+            return self.hold, np.full(self.hold.shape[1], self.startup_slots, dtype=np.int64)
+        return self.hold_away, self.startup_slots_away
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +166,21 @@ class Values:
             problem.quanta,
             landing,
             is_limited,
+            plain(problem.away[0]),
+            problem.away[1],
+            problem.hold_away is not None,
         )
+
+    def arrived(self, slot: int, left: int) -> FloatArray:
+        """As `opened`, where the checkpoint comes from another region."""
+        if self.problem.hold_away is None:
+            return self.opened(slot, left)
+        hold, waits = self.problem.away
+        costs = np.full(self.problem.run.shape[1:], np.inf)
+        for region, first_work in enumerate((slot + waits).tolist()):
+            if first_work < len(self.problem.run):
+                costs[region] = hold[slot, region] + waits[region] * self.problem.waiting + self.begun[first_work, region, :, left]
+        return costs
 
     def opened(self, slot: int, left: int) -> FloatArray:
         """Cost to go of a start at `slot` by region and worker count, what it costs to get there not included, shape (R, N)."""
@@ -301,6 +326,8 @@ class Programme:
             initial.starting_slots,
             initial.bound_slots,
             *choice,
+            plain(problem.away[0]),
+            problem.away[1],
         )
         return path, levels, working
 
@@ -316,8 +343,9 @@ class Programme:
         costs = self.getting_there(slot, origin, is_started)[:, None]
         here = self.by_moves[moves].opened(slot, left)
         if self.problem.max_moves is None or not is_started:  # the first start is no move
-            return costs + here
-        away = self.by_moves[moves - 1].opened(slot, left) if moves else np.full_like(here, np.inf)
+            away = self.by_moves[moves].arrived(slot, left)
+        else:
+            away = self.by_moves[moves - 1].arrived(slot, left) if moves else np.full_like(here, np.inf)
         away[origin] = here[origin]
         return costs + away
 

@@ -14,7 +14,10 @@ _FAST = {"nnan", "nsz", "contract"}
 
 
 @numba.njit(cache=True, fastmath=_FAST, nogil=True)
-def backward(run, hold, pause, unit, move, send, fee, restore, rescale, speed, waiting, startup, shortest, quanta, landing, is_limited):  # type: ignore[no-untyped-def]  # fmt: skip
+def backward(  # type: ignore[no-untyped-def]
+    run, hold, pause, unit, move, send, fee, restore, rescale, speed, waiting, startup, shortest, quanta, landing, is_limited,
+    hold_away, startup_away, is_slower,
+):  # fmt: skip
     """Least costs to go from the start of every slot.
 
     Args:
@@ -34,11 +37,15 @@ def backward(run, hold, pause, unit, move, send, fee, restore, rescale, speed, w
         quanta: Work to do.
         landing: Values of a start after a change of region with one move less, shape (T, R, quanta + 1); read if `is_limited`.
         is_limited: Whether moves are counted.
+        hold_away: As `hold`, for a start that waits for its checkpoint from another region; read if `is_slower`.
+        startup_away: Slots of such a start-up, shape (R,).
+        is_slower: Whether such starts differ from others.
 
     Returns:
         work (T + 1, R, N, K): run through this slot; begun (T + 1, R, N, K): the same, bound to the shortest segment;
         ran (T + 1, R, N, K): free to choose, having run in the slot before; idle (T + 1, R, K): free to choose, suspended;
-        fresh (T + 1, R): never started, that region being home; land (T, R, K): start now there, at the best worker count.
+        fresh (T + 1, R): never started, that region being home; land (T, R, K): start now there, coming from another region, at the
+        best worker count.
     """
     slots, regions, levels = run.shape
     size = quanta + 1
@@ -48,6 +55,7 @@ def backward(run, hold, pause, unit, move, send, fee, restore, rescale, speed, w
     idle = np.full((slots + 1, regions, size), np.inf)
     fresh = np.full((slots + 1, regions), np.inf)
     land = np.full((slots, regions, size), np.inf)
+    away = np.full((slots, regions, size), np.inf) if is_slower else land
     bound = np.full((2, shortest, regions, levels, size), np.inf)  # bound[slot % 2, j]: j more slots are to follow
     ran[:, :, :, 0] = 0.0
     idle[:, :, 0] = 0.0
@@ -81,13 +89,19 @@ def backward(run, hold, pause, unit, move, send, fee, restore, rescale, speed, w
                 else:
                     for k in range(size):
                         opened[r, n, k] = np.inf
+                if is_slower:
+                    first_work = t + startup_away[r]
+                    opening = hold_away[t, r, n] + startup_away[r] * waiting
+                    if first_work < slots and opening < np.inf:
+                        for k in range(size):
+                            away[t, r, k] = min(away[t, r, k], opening + begun[first_work, r, n, k])
         for q in range(regions):
             for k in range(size):
                 elsewhere[k] = waiting + idle[t + 1, q, k]
             for r in range(regions):
                 if r != q:
                     start = (restore + move[q, r]) * unit[t, r] + send[q, r] * unit[t, q] + fee[q, r]
-                    target = landing[t, r] if is_limited else land[t, r]
+                    target = landing[t, r] if is_limited else away[t, r]
                     for k in range(1, size):
                         cost = start + target[k]
                         elsewhere[k] = cost if cost < elsewhere[k] else elsewhere[k]
@@ -107,7 +121,10 @@ def backward(run, hold, pause, unit, move, send, fee, restore, rescale, speed, w
                     ran[t, q, n, k] = min(work[t, q, n, k], stop + other[k])
             first = waiting + fresh[t + 1, q]
             for r in range(regions):
-                start = 0.0 if r == q else move[q, r] * unit[t, r] + send[q, r] * unit[t, q] + fee[q, r]
-                first = min(first, start + land[t, r, quanta])
+                if r == q:
+                    first = min(first, land[t, r, quanta])
+                else:
+                    start = move[q, r] * unit[t, r] + send[q, r] * unit[t, q] + fee[q, r]
+                    first = min(first, start + away[t, r, quanta])
             fresh[t, q] = first
-    return work, begun, ran, idle, fresh, land
+    return work, begun, ran, idle, fresh, away

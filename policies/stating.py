@@ -21,41 +21,57 @@ def problem_of(costs: Costs) -> Problem:
     intensity = costs.intensity_gco2_per_kwh[:, :, None]
     run = costs.usd(gco2=intensity * holding.running_kw * costs.slot_h, usd=holding.usd_per_h * costs.slot_h)
     unit = costs.usd(gco2=costs.intensity_gco2_per_kwh * costs.running_kw, usd=0.0)
-    startup_slots = costs.slots_of(overheads.startup_s)
-    usable: NDArray[np.bool_] = np.logical_and.reduce([_shifted(costs.allowed, offset, fill=False) for offset in range(startup_slots + 1)])
     run = np.where(costs.allowed[:, :, None] & holding.fits, run, np.inf)
-    hold = np.where(usable[:, :, None] & holding.fits, _starting(costs), np.inf)
+    hold, moving = _holding(costs, overheads.startup_s), costs.moving
+    away = None if overheads.transfers is None else _arriving(costs, moving.arrival_s)
     regions = max(len(costs.sites), costs.origin + 1)
     if regions > len(costs.sites):
         outside = np.full((len(run), 1, run.shape[2]), np.inf)
         run, hold = np.concatenate([run, outside], axis=1), np.concatenate([hold, outside], axis=1)
         unit = np.concatenate([unit, np.zeros((len(unit), 1))], axis=1)
-    move, send, fee = costs.moving(regions)
+        away = None if away is None else np.concatenate([away, outside], axis=1)
     return Problem(
         run=run,
         hold=hold,
         pause=overheads.checkpoint_h * unit,
         unit=unit,
-        move=move,
-        send=send,
-        fee=fee,
+        move=moving.move_h,
+        send=moving.send_h,
+        fee=costs.workload.objective.usd_weight * moving.usd,
         restore=overheads.restore_h,
         rescale=overheads.rescale_h,
         speed=np.array(grain.speed, dtype=np.int64),
         waiting=costs.workload.objective.usd_per_h_delay * costs.slot_h,
-        startup_slots=startup_slots,
+        startup_slots=costs.slots_of(overheads.startup_s),
         quanta=costs.quanta,
         allowed=costs.allowed,
         shortest_slots=costs.shortest_slots,
         max_moves=None if costs.moves_left is None or costs.moves_left >= len(run) else costs.moves_left,
+        hold_away=away,
+        startup_slots_away=None
+        if away is None
+        else np.array([*map(costs.slots_of, moving.arrival_s), *[0] * (regions - len(costs.sites))]),
     )
 
 
-def _starting(costs: Costs) -> FloatArray:
-    """Objective of holding nodes through a start-up that begins in each slot, shape (T, R, N)."""
+def _arriving(costs: Costs, arrival_s: FloatArray) -> FloatArray:
+    """Objective of start-ups that last another time in each region, shape (T, R, N)."""
+    by_span = {span_s: _holding(costs, span_s) for span_s in set(arrival_s.tolist())}
+    return np.stack([by_span[span_s][:, where] for where, span_s in enumerate(arrival_s.tolist())], axis=1)
+
+
+def _holding(costs: Costs, startup_s: float) -> FloatArray:
+    """Objective of holding nodes through a start-up that begins in each slot, shape (T, R, N); inf where it cannot be."""
+    slots, fits = range(costs.slots_of(startup_s) + 1), costs.holding.fits
+    usable: NDArray[np.bool_] = np.logical_and.reduce([_shifted(costs.allowed, offset, fill=False) for offset in slots])
+    hold: FloatArray = np.where(usable[:, :, None] & fits, _starting(costs, startup_s), np.inf)
+    return hold
+
+
+def _starting(costs: Costs, startup_s: float) -> FloatArray:
     holding, intensity = costs.holding, costs.intensity_gco2_per_kwh[:, :, None]
     total = np.zeros((*costs.intensity_gco2_per_kwh.shape, len(costs.workload.counts)))
-    for offset, weight in enumerate(costs.starting_weights_h(costs.workload.overheads.startup_s)):
+    for offset, weight in enumerate(costs.starting_weights_h(startup_s)):
         held = costs.usd(gco2=intensity * holding.idle_kw * weight, usd=holding.usd_per_h * weight)
         total = total + _shifted(held, offset, fill=np.inf)
     return total

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from carbon_ray.core.clock import require_utc
 from carbon_ray.core.objective import Objective
+from carbon_ray.core.transfers import Transfers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,7 @@ class Overheads:
             and pays for both.
         startup_s: Time from the start of a segment to its first step: nodes are held at idle power, no work is done.
         egress_usd: Price of moving the checkpoint to another region, USD.
+        transfers: What moving the checkpoint takes between any two regions, on top of `migrate_h` and `egress_usd`; None = nothing.
     """
 
     checkpoint_h: float = 0.0
@@ -58,6 +60,7 @@ class Overheads:
     startup_s: float = 0.0
     egress_usd: float = 0.0
     rescale_h: float = 0.0
+    transfers: Transfers | None = None
 
     def __post_init__(self) -> None:
         if min(self.checkpoint_h, self.restore_h, self.migrate_h, self.startup_s, self.egress_usd, self.rescale_h) < 0:

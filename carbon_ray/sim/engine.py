@@ -351,12 +351,12 @@ class _Simulation:
             self._agenda.add(until_s, Event.NODES, job.number, job.epoch)
             job.state = State.LAUNCHING
             return
-        job.begin(now_s)
+        job.begin(now_s, self._truth[self._world.regions[job.region].zone])
         assert job.held is not None
         lost_s = now_s + life_s(self._world.mishaps, job.workload.workload_id, job.segment, job.held.nodes)
         if math.isfinite(lost_s):
             self._agenda.add(lost_s, Event.LOST, job.number, job.epoch)
-        startup_s = self._startup_s(job.job.workload)
+        startup_s = self._startup_s(job.job.workload) + job.transfer_s(job.held.region)
         if startup_s > 0:
             self._agenda.add(round(now_s + startup_s, 6), Event.READY, job.number, job.epoch)
         else:

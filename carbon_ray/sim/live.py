@@ -16,6 +16,7 @@ from carbon_ray.sim.jobs import Job
 from carbon_ray.sim.nodes import Holding
 from carbon_ray.sim.results import JobResult, Stretch
 from carbon_ray.sim.run_now import RunNow
+from carbon_ray.sim.truth import ZoneTruth
 
 ROUNDING = timedelta(milliseconds=1)
 """Lateness that is rounding."""
@@ -146,7 +147,12 @@ class LiveJob:
         if self.target is None or self.state is State.RUNNING:
             return 0.0
         since_s = self.start_s if self.state is State.STARTING else now_s
-        return max(0.0, self.workload.overheads.startup_s - (now_s - since_s))
+        return max(0.0, self.workload.overheads.startup_s + self.transfer_s(self.target.region) - (now_s - since_s))
+
+    def transfer_s(self, target: str) -> float:
+        """Seconds that its checkpoint takes to another region while the nodes there wait; 0 where nothing is said about it."""
+        transfers = self.workload.overheads.transfers
+        return transfers.seconds(self.region, target) if transfers is not None else 0.0
 
     def emitted_gco2(self, now_s: float) -> float:
         """Emissions until now, g."""
@@ -170,8 +176,13 @@ class LiveJob:
         if mean_s != self.workload.overheads.startup_s:
             self.workload = replace(self.workload, overheads=replace(self.workload.overheads, startup_s=mean_s))
 
-    def begin(self, now_s: float) -> None:
-        """The nodes are there: from now on they are held, and what starting costs is paid."""
+    def begin(self, now_s: float, left: ZoneTruth) -> None:
+        """The nodes are there: from now on they are held, and what starting costs is paid.
+
+        Args:
+            now_s: Seconds from the origin.
+            left: What comes true where the checkpoint is.
+        """
         assert self.reserved is not None
         self.held, self.reserved = self.reserved, None
         self.start_s, self.running_s, self.stopped_s = now_s, None, None
@@ -189,11 +200,16 @@ class LiveJob:
         if is_away:
             self.books.usd += overheads.egress_usd
             self.books.moves += self.is_started
+            if overheads.transfers is not None:
+                kwh = overheads.transfers.kwh
+                self.books.usd += overheads.transfers.usd(self.region)
+                self.books.spend(kwh, kwh * self.held.truth.at(now_s), is_overhead=True)
+                self.books.spend(kwh, kwh * left.at(now_s), is_overhead=True)
 
     def run(self, now_s: float) -> float:
         """The first step; returns when the work will be done."""
         assert self.held is not None
-        self.learn_startup(round(now_s - self.start_s, 6))
+        self.learn_startup(round(now_s - self.start_s - self.transfer_s(self.held.region), 6))
         self.running_s, self.state = now_s, State.RUNNING
         self.is_started, self.region = True, self.held.region
         return round(now_s + self.remaining_h * S_PER_H / self.rate, 6)

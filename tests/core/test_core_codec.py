@@ -29,6 +29,7 @@ from carbon_ray.core.ledger import Emission, EnergyStretch, Outcome, Phase, Segm
 from carbon_ray.core.objective import Objective
 from carbon_ray.core.plan import Expected, Plan, PlanStep
 from carbon_ray.core.region import NodeType, PowerModel, Region
+from carbon_ray.core.transfers import Transfers
 from carbon_ray.core.workload import Overheads, Progress, ScalingProfile, Workload
 
 T0 = datetime(2022, 5, 2, 16, tzinfo=UTC)
@@ -57,6 +58,14 @@ NODE_TYPE = NodeType(name="gpu", resources={"CPU": 8.0, "GPU": 4.0}, max_nodes=2
 PLACEMENT = Placement(region="eu-de", workers=2)
 STEP = PlanStep(start_at=T0, end_at=T1, region=None, workers=0)
 EXPECTED = Expected(objective_usd=1.5, gco2=900.0, energy_kwh=3.5, usd=1.25, finish_at=T1, suspends=1, moves=0)
+
+TRANSFERS = Transfers(
+    checkpoint_bytes=2e10,
+    bandwidth_bytes_per_s=1e8,
+    pair_bandwidth_bytes_per_s={"eu-de": {"us-ca": 5e7}},
+    egress_usd_per_gb={"us-ca": 0.09},
+    wh_per_gb=3.0,
+)
 
 VALUES: list[Any] = [
     TypePlan(min_nodes=1, max_nodes=3, priority=-2, drain=("ab12", "cd34"), reason="clean"),
@@ -108,7 +117,8 @@ VALUES: list[Any] = [
     NODE_TYPE,
     Region(name="eu-de", zone="DE", pue=1.25, node_types=(NODE_TYPE,)),
     ScalingProfile(throughput=(1.0, 1.75)),
-    Overheads(checkpoint_h=0.01, restore_h=0.02, migrate_h=0.03, startup_s=40.0, egress_usd=0.05),
+    TRANSFERS,
+    Overheads(checkpoint_h=0.01, restore_h=0.02, migrate_h=0.03, startup_s=40.0, egress_usd=0.05, transfers=TRANSFERS),
     Workload(
         workload_id="w",
         work_h=2.5,
@@ -176,7 +186,7 @@ def test_a_workload_written_before_there_were_elastic_ones_still_loads() -> None
     data = to_jsonable(workload)
     for name in ("worker_counts", "max_moves", "min_segment_s", "carbon_budget_gco2", "cost_budget_usd"):
         del data[name]
-    del data["overheads"]["rescale_h"]
+    del data["overheads"]["rescale_h"], data["overheads"]["transfers"]
     again = from_jsonable(Workload, data)
     assert again.counts == (2,)
     assert (again.max_moves, again.min_segment_s, again.carbon_budget_gco2, again.cost_budget_usd) == (None, 0.0, None, None)
