@@ -16,7 +16,7 @@ from carbon_ray.core.errors import DeadlinePassed, DeadlineTooShort
 from carbon_ray.core.plan import Plan
 from carbon_ray.core.units import S_PER_H
 from carbon_ray.core.workload import Progress, Workload
-from carbon_ray.policies import reasons
+from carbon_ray.policies import reasons, second_best
 from carbon_ray.policies.base import Surroundings, placement_of
 from carbon_ray.policies.budgets import in_words, overrun_of, require_budgets, settle
 from carbon_ray.policies.costs import Costs
@@ -69,9 +69,11 @@ class Replan:
             is_guarded, solution = chosen is not solution, chosen
         settled = replace(settled, solution=solution, overrun=overrun_of(costs, solution))
         target = target_of(costs, solution)
-        reason = reasons.of(costs, solution, target, is_forced=is_forced, is_guarded=is_guarded) + in_words(settled)
+        runner_up = None if is_forced or is_guarded else second_best.runner_up_of(costs, programme, solution)
+        reason = reasons.of(costs, solution, target, is_forced=is_forced, is_guarded=is_guarded)
+        reason += second_best.in_words(runner_up) + in_words(settled)
         plan = plan_of(costs, solution, reason, around.snapshot.version)
-        plan = replace(plan, overrun_gco2=settled.overrun.gco2, overrun_usd=settled.overrun.usd)
+        plan = replace(plan, overrun_gco2=settled.overrun.gco2, overrun_usd=settled.overrun.usd, runner_up=runner_up)
         decision = Decision(
             workload_id=workload.workload_id,
             at=now,

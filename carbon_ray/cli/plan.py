@@ -166,6 +166,7 @@ def _document(planned: Planned, objective: str, forecaster: str) -> dict[str, An
         "expected": _expected(planned.plan.expected),
         "run_now": _expected(planned.run_now.expected),
         "saving_fraction": planned.saving_fraction,
+        "runner_up": to_jsonable(planned.plan.runner_up),
         "reason": planned.plan.reason,
     }
 
@@ -231,4 +232,6 @@ def _comparison_table(planned: Planned) -> Table:
         table.add_row("Cost (USD)", number(before.usd), number(ours.usd))
     table.add_row("Finished (UTC)", short_instant(before.finish_at), short_instant(ours.finish_at))
     table.add_row("Suspends / moves", "0 / 0", f"{ours.suspends} / {ours.moves}")
+    if (other := planned.plan.runner_up) is not None:
+        table.add_row(f"Next best: {other.description}", "", f"{number(other.extra_usd)} USD dearer")
     return table

@@ -49,6 +49,25 @@ class Expected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunnerUp:
+    """The best plan that begins in another way.
+
+    Attributes:
+        region: Where it begins; None where it holds nothing at first.
+        workers: Worker count that it begins with; 0 while it holds nothing.
+        objective_usd: Expected value of the objective, USD.
+        extra_usd: What it costs above the plan chosen, USD; where a budget has raised prices, at these.
+        description: What it does at once, as a person says it ("waiting").
+    """
+
+    region: str | None
+    workers: int
+    objective_usd: float
+    extra_usd: float
+    description: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """A workload's plan; advice for now, replaced at the next tick.
 
@@ -61,6 +80,7 @@ class Plan:
         forecast_version: Snapshot it rests on.
         overrun_gco2: Expected emissions of the whole work above its carbon budget, g; 0 where the budget is kept, or there is none.
         overrun_usd: Expected money of the whole work above its cost budget, likewise.
+        runner_up: The best plan that begins in another way; None where there is none, or nobody looked.
     """
 
     workload_id: str
@@ -71,6 +91,7 @@ class Plan:
     forecast_version: int
     overrun_gco2: float = 0.0
     overrun_usd: float = 0.0
+    runner_up: RunnerUp | None = None
 
     @property
     def now(self) -> PlanStep:

@@ -71,7 +71,7 @@ def test_plan_json(carbon_ray: Run) -> None:
     assert (ran.code, ran.err) == (0, "")
     document = ran.json
     wanted = "start_at deadline_at hours zones home objective power_w startup_s forecaster forecasters provenance is_embedded steps"
-    assert list(document) == [*wanted.split(), "expected", "run_now", "saving_fraction", "reason"]
+    assert list(document) == [*wanted.split(), "expected", "run_now", "saving_fraction", "runner_up", "reason"]
     assert document["objective"] == {"name": "balanced", "usd_per_kgco2": 0.19, "usd_per_h_delay": 0.01, "usd_weight": 1.0}
     assert (document["start_at"], document["deadline_at"], document["home"]) == ("2024-05-07T16:00:00Z", "2024-05-08T16:00:00Z", "DE")
     for expected in (document["expected"], document["run_now"]):

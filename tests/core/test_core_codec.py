@@ -27,7 +27,7 @@ from carbon_ray.core.forecast import Forecast, ForecastSnapshot
 from carbon_ray.core.intensity import IntensityKind, IntensitySeries, Provenance
 from carbon_ray.core.ledger import Emission, EnergyStretch, Outcome, Phase, Segment, Totals
 from carbon_ray.core.objective import Objective
-from carbon_ray.core.plan import Expected, Plan, PlanStep
+from carbon_ray.core.plan import Expected, Plan, PlanStep, RunnerUp
 from carbon_ray.core.region import NodeType, PowerModel, Region
 from carbon_ray.core.transfers import Transfers
 from carbon_ray.core.workload import Overheads, Progress, ScalingProfile, Workload
@@ -59,6 +59,7 @@ PLACEMENT = Placement(region="eu-de", workers=2)
 STEP = PlanStep(start_at=T0, end_at=T1, region=None, workers=0)
 EXPECTED = Expected(objective_usd=1.5, gco2=900.0, energy_kwh=3.5, usd=1.25, finish_at=T1, suspends=1, moves=0)
 
+RUNNER_UP = RunnerUp(region=None, workers=0, objective_usd=1.75, extra_usd=0.25, description="waiting")
 TRANSFERS = Transfers(
     checkpoint_bytes=2e10,
     bandwidth_bytes_per_s=1e8,
@@ -112,7 +113,8 @@ VALUES: list[Any] = [
     Objective(usd_per_kgco2=0.19, usd_per_h_delay=0.5, usd_weight=0.0),
     STEP,
     EXPECTED,
-    Plan(workload_id="w", created_at=T0, steps=(STEP, STEP), expected=EXPECTED, reason="wait", forecast_version=2),
+    RUNNER_UP,
+    Plan(workload_id="w", created_at=T0, steps=(STEP, STEP), expected=EXPECTED, reason="wait", forecast_version=2, runner_up=RUNNER_UP),
     POWER,
     NODE_TYPE,
     Region(name="eu-de", zone="DE", pue=1.25, node_types=(NODE_TYPE,)),

@@ -277,3 +277,46 @@ def test_a_budget_is_kept_whenever_any_plan_keeps_it(case: tuple[Workload, Surro
     elif least > budget * (1 + 1e-6):
         assert over == pytest.approx(least - budget, rel=1e-6, abs=1e-9)
     assert overrun_of(plain, settled.solution).is_none, "without a budget nothing is above one"
+
+
+@pytest.mark.parametrize(
+    ("progress", "rows", "description", "words"),
+    [
+        ({}, {"a": [100, 200, 300, 400]}, "waiting", "; 67 % better than waiting"),
+        ({}, {"a": [300, 200, 100, 400]}, "starting in a", "; 33 % better than starting in a"),
+        ({"is_running": True, "is_started": True}, {"a": [100, 200, 300, 400]}, "suspending", "; 67 % better than suspending"),
+        (
+            {"is_running": True, "is_started": True},
+            {"a": [250, 300, 300, 300], "b": [100, 100, 900, 900]},
+            "running on in a",
+            "; 75 % better than running on in a",
+        ),
+        ({}, {"a": [100] * 2}, None, ""),
+    ],
+)
+def test_the_runner_up(progress: dict[str, Any], rows: dict[str, list[float]], description: str | None, words: str) -> None:
+    job = workload(tuple(rows), 2.0, len(rows["a"]))
+    plan, _ = EXACT.decide(job, replace(fresh(job), **progress), around(rows), now=T0)
+    assert (plan.runner_up.description if plan.runner_up else None) == description
+    assert words in plan.reason
+    if plan.runner_up:
+        assert plan.runner_up.objective_usd == pytest.approx(plan.expected.objective_usd + plan.runner_up.extra_usd)
+
+
+@settings(max_examples=60, deadline=None)
+@given(small())
+def test_the_runner_up_is_the_best_plan_that_begins_otherwise(case: tuple[Workload, Surroundings]) -> None:
+    job, world = case
+    costs = costs_of(job, world)
+    plan, decision = EXACT.decide(job, fresh(job), world, now=T0)
+    own = IDLE if decision.target is None else job.regions.index(decision.target.region)
+    problem = costs.problem()
+    others = [
+        cost_of_plan(problem, 0, path, tuple(IDLE if at == IDLE else 0 for at in path)) for path in every_plan(costs) if path[0] != own
+    ]
+    if decision.is_forced and not every_plan(costs):
+        return
+    assert (plan.runner_up is not None) == bool(others)
+    if plan.runner_up is not None:
+        assert plan.runner_up.extra_usd >= -1e-9
+        assert plan.expected.objective_usd + plan.runner_up.extra_usd == pytest.approx(min(others), rel=1e-6, abs=1e-9)
