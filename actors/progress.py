@@ -91,11 +91,20 @@ def remaining_h(workload: Workload, done_steps: int, rate: Rate, running_h: floa
     hours that were run, never below a hundredth of it, because only the workload itself knows that it is done.
     """
     if workload.total_steps is None:
-        return max(workload.work_h - running_h, workload.work_h * 0.01)
+        return workload.remaining_after(running_h)[0]
     left = max(0, workload.total_steps - done_steps)
     if rate.steps >= _TRUSTED_STEPS and rate.hours > 0:
         return left * rate.hours / rate.steps
     return workload.work_h * left / workload.total_steps
+
+
+def remaining_high_h(workload: Workload, rate: Rate, running_h: float, remaining_h: float) -> float | None:
+    """Running hours that the rest will hardly exceed: by the owner's prior until the speed is measured; None where it has none."""
+    if workload.work_h_high is None:
+        return None
+    if workload.total_steps is None:
+        return workload.remaining_after(running_h)[1]
+    return remaining_h if rate.steps >= _TRUSTED_STEPS and rate.hours > 0 else None
 
 
 def measured_startup_s(segments: Sequence[Segment]) -> float | None:
@@ -146,8 +155,10 @@ def progress_of(
     )
     ran = [segment.region for segment in segments if segment.running_at is not None]  # only these can have left a checkpoint
     region = target.region if target else (ran[-1] if ran else workload.home_region)
+    left_h = remaining_h(workload, done, rate, running_h)
     return Progress(
-        remaining_h=remaining_h(workload, done, rate, running_h),
+        remaining_h=left_h,
+        remaining_high_h=remaining_high_h(workload, rate, running_h, left_h),
         region=region,
         is_running=target is not None,
         is_started=bool(ran),

@@ -124,12 +124,17 @@ class Costs:
 
     @property
     def quanta(self) -> int:
-        """Quanta of work to do, the last one perhaps not filled; of a rigid workload slots."""
-        return self.grain.quanta(self.progress.remaining_h)
+        """Quanta of work to make room for, the last one perhaps not filled; of a rigid workload slots."""
+        return self.grain.quanta(self.longest_h)
+
+    @property
+    def longest_h(self) -> float:
+        """Running hours still to do that plans make room for; what they are expected to cost is counted by the estimate."""
+        return self.progress.longest_h(self.workload)
 
     def working_slots(self, level: int) -> int:
         """Slots that the rest of the work takes with one worker count, the last one perhaps not filled."""
-        return max(1, math.ceil(self.progress.remaining_h / (self.rates[level] * self.slot_h) - _ROUNDING))
+        return max(1, math.ceil(self.longest_h / (self.rates[level] * self.slot_h) - _ROUNDING))
 
     def slots_of(self, span_s: float) -> int:
         """Whole slots that a span fills at least in part."""

@@ -83,7 +83,7 @@ def _soonest(costs: Costs) -> tuple[int, int]:
         where, level = site_and_level
         goes_on = initial.is_running and site_and_level == (initial.region, initial.level)
         waits_h = (costs.progress.starting_s if goes_on else costs.startup_s(where)) / S_PER_H
-        left_h = waits_h + costs.progress.remaining_h / costs.rates[level]
+        left_h = waits_h + costs.longest_h / costs.rates[level]
         return (
             not costs.is_reachable(where),
             not costs.allowed[0, where],

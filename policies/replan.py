@@ -107,7 +107,7 @@ class Replan:
         progress = Progress(remaining_h=workload.work_h, region=workload.home_region)
         costs = Costs.expected(workload, progress, around.regions, around.snapshot, now=now, slot_s=self.slot_s)
         fastest = max(range(len(costs.rates)), key=lambda level: costs.holding.fits[:, level].any() * costs.rates[level])
-        least_s = workload.overheads.startup_s + workload.work_h / costs.rates[fastest] * S_PER_H
+        least_s = workload.overheads.startup_s + workload.longest_h / costs.rates[fastest] * S_PER_H
         available_s = (workload.latest_finish_at - now).total_seconds()
         # The programme always has one slot, even where less than that is left.
         is_late = least_s > available_s + _ROUNDING_S

@@ -52,7 +52,7 @@ def grain_of(workload: Workload, slot_s: float, sites: int) -> Grain:
         return Grain(quantum_h=slot_h, speed=(1,))
     rates = tuple(workload.rate(workers) for workers in workload.counts)
     slots = max(1.0, (workload.latest_finish_at - workload.submitted_at).total_seconds() / slot_s)
-    slowest_slots = workload.work_h / slot_h / min(rates)
+    slowest_slots = workload.longest_h / slot_h / min(rates)
     most = MOST_STATES / (slots * sites * len(rates) * max(1.0, slowest_slots))
     return _grain(rates, slot_h, max(1, min(_MOST_QUANTA, int(most))))
 

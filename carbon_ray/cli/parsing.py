@@ -69,6 +69,18 @@ def names(text: str, option: str) -> tuple[str, ...]:
     return found
 
 
+def numbers(text: str, option: str) -> tuple[float, ...]:
+    """A comma-separated list of numbers.
+
+    Raises:
+        ConfigError: A part is none, or there is none.
+    """
+    try:
+        return tuple(float(part) for part in names(text, option))
+    except ValueError:
+        raise ConfigError(f"{option} {text!r} is no list of numbers; write for example {option} 1,2,4") from None
+
+
 def above_zero(value: float, option: str) -> float:
     """The number itself, if it is finite and above zero.
 

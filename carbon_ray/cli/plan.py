@@ -11,6 +11,7 @@ import typer
 
 from carbon_ray.cli import parsing
 from carbon_ray.cli.output import console, print_json
+from carbon_ray.cli.wishes import CarbonBudget, CostBudget, HoursHigh, MaxMoves, MinSegment, Throughput, WorkerCounts, wishes
 from carbon_ray.core.codec import to_jsonable
 from carbon_ray.core.errors import ConfigError, DeadlinePassed
 from carbon_ray.core.objective import objective_named
@@ -64,11 +65,20 @@ def plan(
     traces: Annotated[Path | None, typer.Option(help="CSV or Parquet trace instead of the embedded profile; needs --start.")] = None,
     start: Annotated[str | None, typer.Option(help="Instant of submission, such as 2022-05-02T16:00Z.")] = None,
     objective: Annotated[str, typer.Option(help="What is minimised: carbon, balanced, cost or deadline.")] = "balanced",
-    power_w: Annotated[float, typer.Option("--power-w", help="Power of all nodes while running, at the site (PUE included), W.")] = 1000.0,
+    power_w: Annotated[
+        float, typer.Option("--power-w", help="Power of all nodes while running (of one worker's), PUE included, W.")
+    ] = 1000.0,
     usd_per_h: Annotated[float, typer.Option("--usd-per-h", min=0.0, help="Price of all nodes per hour, USD.")] = 0.0,
     startup: Annotated[str, typer.Option(help="Time from a start to its first step.")] = "5m",
     forecaster: Annotated[str, typer.Option(help="Model: linear, ewma or persistence.")] = "linear",
     kind: Annotated[str, typer.Option(help="What is counted: average_lifecycle, average_direct or marginal.")] = "average_lifecycle",
+    hours_high: HoursHigh = None,
+    worker_counts: WorkerCounts = None,
+    throughput: Throughput = None,
+    max_moves: MaxMoves = None,
+    min_segment: MinSegment = None,
+    carbon_budget_kg: CarbonBudget = None,
+    cost_budget_usd: CostBudget = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Plan one workload on the forecast: where and when it would run, what it would emit, and why. Needs no cluster."""
@@ -81,6 +91,16 @@ def plan(
     if parsing.above_zero(hours, "--hours") > MAX_SPAN / timedelta(hours=1):
         raise ConfigError(f"--hours {hours:g} is more than {MAX_SPAN.days} days of work; plan a part of it")
     parsing.above_zero(power_w, "--power-w")
+    limits = wishes(
+        hours=hours,
+        hours_high=hours_high,
+        worker_counts=worker_counts,
+        throughput=throughput,
+        max_moves=max_moves,
+        min_segment=min_segment,
+        carbon_budget_kg=carbon_budget_kg,
+        cost_budget_usd=cost_budget_usd,
+    )
 
     from carbon_ray.cli.grid_source import forecast_of, open_source, start_of
 
@@ -100,6 +120,7 @@ def plan(
         objective=prices,
         overheads=Overheads(startup_s=startup_s),
         utilisation_fraction=1.0,
+        **limits,
     )
     slot_s = _FINE_SLOT_S if deadline_at - start_at <= _FINE_SPAN else _COARSE_SLOT_S
     horizon = max(deadline_at - start_at, timedelta(seconds=slot_s))
@@ -129,7 +150,9 @@ def plan_on(snapshot: ForecastSnapshot, workload: Workload, *, slot_s: float, po
     from carbon_ray.policies.run_now import RunNow
 
     power = PowerModel(tdp_w=power_w, idle_fraction=_IDLE_FRACTION, source="declared")
-    nodes = NodeType(name="nodes", resources=workload.resources_per_worker, max_nodes=workload.workers, usd_per_h=usd_per_h, power=power)
+    nodes = NodeType(
+        name="nodes", resources=workload.resources_per_worker, max_nodes=max(workload.counts), usd_per_h=usd_per_h, power=power
+    )
     regions = {zone: Region(name=zone, zone=zone, pue=1.0, node_types=(nodes,)) for zone in snapshot.forecasts}
     around = Surroundings(regions=regions, snapshot=snapshot)
     policy, now = Replan(slot_s=slot_s), workload.submitted_at
@@ -161,11 +184,18 @@ def _document(planned: Planned, objective: str, forecaster: str) -> dict[str, An
         "provenance": {zone: str(one.provenance) for zone, one in forecasts.items()},
         "is_embedded": any(one.provenance.is_embedded for one in forecasts.values()),
         "steps": [
-            {"start_at": to_jsonable(step.start_at), "end_at": to_jsonable(step.end_at), "zone": step.region} for step in planned.plan.steps
+            {
+                "start_at": to_jsonable(step.start_at),
+                "end_at": to_jsonable(step.end_at),
+                "zone": step.region,
+                **({"workers": step.workers} if workload.is_elastic else {}),
+            }
+            for step in planned.plan.steps
         ],
         "expected": _expected(planned.plan.expected),
         "run_now": _expected(planned.run_now.expected),
         "saving_fraction": planned.saving_fraction,
+        "overrun": {"gco2": planned.plan.overrun_gco2, "usd": planned.plan.overrun_usd},
         "runner_up": to_jsonable(planned.plan.runner_up),
         "reason": planned.plan.reason,
     }
@@ -198,21 +228,25 @@ def _steps_table(planned: Planned) -> Table:
         table.add_column(name)
     table.add_column("gCO2e/kWh", justify="right")
     before: str | None = None
+    is_running = False
     for step in planned.plan.steps:
         end_at = min(step.end_at, planned.plan.expected.finish_at) if step is planned.plan.steps[-1] else step.end_at
         mean = "" if step.region is None else f"{planned.snapshot[step.region].median.mean(step.start_at, step.end_at):.0f}"
-        table.add_row(f"{step.start_at:%b %d %H:%M}", f"{end_at:%b %d %H:%M}", _doing(step.region, before), step.region or "", mean)
-        before = step.region or before
+        where = f"{step.region or ''}{f' x{step.workers}' if step.region and planned.workload.is_elastic else ''}"
+        table.add_row(f"{step.start_at:%b %d %H:%M}", f"{end_at:%b %d %H:%M}", _doing(step.region, before, is_running), where, mean)
+        before, is_running = step.region or before, step.region is not None
     return table
 
 
-def _doing(region: str | None, before: str | None) -> str:
-    """What a step is after work in `before`; None: before anything was done."""
+def _doing(region: str | None, before: str | None, is_running: bool) -> str:
+    """What a step is after work in `before`, right after it where that `is_running`; None: before anything was done."""
     if region is None:
         return "[dim]waits[/dim]" if before is None else "[dim]suspended[/dim]"
     if before is None:
         return "starts"
-    return "resumes" if region == before else "[bold]moves[/bold]"
+    if region != before:
+        return "[bold]moves[/bold]"
+    return "rescales" if is_running else "resumes"
 
 
 def _comparison_table(planned: Planned) -> Table:

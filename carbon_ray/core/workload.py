@@ -91,6 +91,8 @@ class Workload:
         min_segment_s: A segment that has begun works at least so long, unless the work ends; plans keep to it in whole slots.
         carbon_budget_gco2: Most emissions of the whole work, g; plans keep the expected ones within it. None = no limit.
         cost_budget_usd: Most money for nodes and transfers of the whole work, likewise.
+        work_h_high: Running hours that the work will hardly exceed, where `work_h` is an estimate: a high quantile. The deadline is
+            met even then; None where `work_h` is certain.
     """
 
     workload_id: str
@@ -112,6 +114,7 @@ class Workload:
     min_segment_s: float = 0.0
     carbon_budget_gco2: float | None = None
     cost_budget_usd: float | None = None
+    work_h_high: float | None = None
 
     def __post_init__(self) -> None:
         require_utc(self.submitted_at, "submitted_at")
@@ -126,6 +129,8 @@ class Workload:
             raise ValueError(f"utilisation_fraction must be within 0..1, got {self.utilisation_fraction}")
         if self.total_steps is not None and self.total_steps < 1:
             raise ValueError(f"total_steps must be at least 1, got {self.total_steps}")
+        if self.work_h_high is not None and not self.work_h <= self.work_h_high < math.inf:
+            raise ValueError(f"work_h_high must not be below work_h = {self.work_h:g}, got {self.work_h_high}")
         if self.worker_counts:
             self._check_counts()
         for name in ("max_moves", "min_segment_s", "carbon_budget_gco2", "cost_budget_usd"):
@@ -169,6 +174,19 @@ class Workload:
         return self.rate(workers) if workers in self.counts else 1.0
 
     @property
+    def longest_h(self) -> float:
+        """Running hours of the whole work that plans make room for."""
+        return self.work_h if self.work_h_high is None else self.work_h_high
+
+    def remaining_after(self, done_h: float) -> tuple[float, float]:
+        """Estimate of the running hours still to do, and the most that plans make room for, when nothing but the hours done is known.
+
+        Neither falls below a hundredth of the work, because only the workload itself knows that it is done.
+        """
+        left_h = max(self.work_h - done_h, 0.01 * self.work_h)
+        return left_h, max(self.longest_h - done_h, left_h)
+
+    @property
     def latest_finish_at(self) -> datetime:
         """The deadline less the safety margin; plans end here."""
         return self.deadline_at - timedelta(seconds=self.safety_margin_s)
@@ -190,6 +208,8 @@ class Progress:
         workers: Worker count that it runs with; None for the workload's default.
         moves: Changes of region until now, the first start not counted.
         spent_usd: Money spent until now; None where nobody counted.
+        remaining_high_h: Running hours still to do that it will hardly exceed; None for `remaining_h` in the proportion of the
+            workload's `work_h_high` to its `work_h`.
     """
 
     remaining_h: float
@@ -203,3 +223,10 @@ class Progress:
     workers: int | None = None
     moves: int = 0
     spent_usd: float | None = None
+    remaining_high_h: float | None = None
+
+    def longest_h(self, workload: Workload) -> float:
+        """Running hours still to do that plans make room for."""
+        if self.remaining_high_h is not None:
+            return max(self.remaining_h, self.remaining_high_h)
+        return self.remaining_h if workload.work_h_high is None else self.remaining_h * workload.work_h_high / workload.work_h

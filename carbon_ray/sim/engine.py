@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import cast
 
@@ -91,10 +92,15 @@ class _Simulation:
         return LiveJob(
             number=number,
             job=job,
-            run_now=RunNow.of(workload, self._nodes.at_home(workload), submitted_s, self._startup_s(workload)),
+            run_now=RunNow.of(
+                replace(workload, work_h=job.length_h, work_h_high=None),
+                self._nodes.at_home(workload),
+                submitted_s,
+                self._startup_s(workload),
+            ),
             workload=workload,
             submitted_s=submitted_s,
-            remaining_h=workload.work_h,
+            remaining_h=job.length_h,
             region=workload.home_region,
         )
 

@@ -53,12 +53,19 @@ class Job:
         priority: Weight against other workloads where capacity is scarce; only fleet policies look at it.
         team: Whose; likewise.
         checkpoint_bytes: What travels when it changes its region.
+        true_work_h: Running hours that it really takes; None for what the workload says. Policies see only the hours done.
     """
 
     workload: Workload
     priority: float = 1.0
     team: str = ""
     checkpoint_bytes: float = 0.0
+    true_work_h: float | None = None
+
+    @property
+    def length_h(self) -> float:
+        """Running hours that it really takes."""
+        return self.workload.work_h if self.true_work_h is None else self.true_work_h
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -142,6 +142,13 @@ class LiveJob:
             return self.remaining_h
         return max(0.0, self.remaining_h - (now_s - self.running_s) / S_PER_H * self.rate)
 
+    def seen_h(self, now_s: float) -> tuple[float, float | None]:
+        """Running hours still to do as policies may know them: an estimate, and what it will hardly exceed."""
+        left_h = self.left_h(now_s)
+        if self.job.true_work_h is None and self.workload.work_h_high is None:
+            return left_h, None
+        return self.workload.remaining_after(self.job.length_h - left_h)
+
     def starting_s(self, now_s: float) -> float:
         """Seconds that the policy must expect until its first step, from the start-up time it knows."""
         if self.target is None or self.state is State.RUNNING:

@@ -44,8 +44,10 @@ class Observer:
 
     def progress(self, job: LiveJob, now_s: float) -> Progress:
         """Where a job stands: as told, even while its nodes still start. What was emitted until now counts as measured."""
+        remaining_h, remaining_high_h = job.seen_h(now_s)
         return Progress(
-            remaining_h=job.left_h(now_s),
+            remaining_h=remaining_h,
+            remaining_high_h=remaining_high_h,
             region=job.target.region if job.target else job.region,
             is_running=job.target is not None,
             is_started=job.is_started,

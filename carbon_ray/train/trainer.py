@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import ray
 from ray.train import Result
@@ -16,7 +17,7 @@ from carbon_ray.core.clock import require_utc
 from carbon_ray.core.errors import ConfigError, UnknownRegionError
 from carbon_ray.core.objective import Objective, objective_named
 from carbon_ray.core.units import hours
-from carbon_ray.core.workload import Overheads, Workload
+from carbon_ray.core.workload import Overheads, ScalingProfile, Workload
 from carbon_ray.train.driver import SegmentLoop, SegmentSettings
 from carbon_ray.train.segment_trainer import require_supported, resources_per_worker, segment_trainer
 from carbon_ray.train.session import SegmentInfo
@@ -52,6 +53,15 @@ class CarbonAwareTrainer:
         overheads: What suspending and moving cost; measured start-up times replace the given one.
         utilisation_fraction: Utilisation of the nodes while steps are made, for the power model.
         safety_margin: The plan ends this long before the deadline; a twentieth of `run_time` by default.
+        worker_counts: Worker counts that it may be run with, `num_workers` among them; only that one by default. The training function
+            must go on from a checkpoint of another count, and do the same steps with any.
+        profile: Throughput by worker count; n workers count as n times as fast by default.
+        run_time_high: Time that the uninterrupted training will hardly exceed, where `run_time` is an estimate; the deadline is
+            met even then.
+        max_moves: Most changes of region after the first start; any number by default.
+        min_segment: A segment that has begun works at least so long.
+        carbon_budget_gco2: Most emissions of the whole training, g; the expected ones are kept within it.
+        cost_budget_usd: Most money for nodes and transfers of the whole training, likewise.
         checkpoint_every: Wall time between checkpoints that `report` takes by a callable.
         step_key: Metric that counts finished steps.
 
@@ -73,6 +83,13 @@ class CarbonAwareTrainer:
         overheads: Overheads | None = None,
         utilisation_fraction: float = 0.9,
         safety_margin: timedelta | None = None,
+        worker_counts: Sequence[int] = (),
+        profile: ScalingProfile | None = None,
+        run_time_high: timedelta | None = None,
+        max_moves: int | None = None,
+        min_segment: timedelta = timedelta(0),
+        carbon_budget_gco2: float | None = None,
+        cost_budget_usd: float | None = None,
         checkpoint_every: timedelta = timedelta(minutes=5),
         step_key: str = "step",
     ) -> None:
@@ -94,6 +111,18 @@ class CarbonAwareTrainer:
         self._objective = objective_named(objective) if isinstance(objective, str) else objective
         self._run_time, self._total_steps, self._name = run_time, total_steps, name or self._trainer.run_config.name
         self._overheads, self._utilisation_fraction, self._safety_margin = overheads, utilisation_fraction, safety_margin
+        if run_time_high is not None and run_time is None:
+            raise ConfigError("run_time_high says how long the training may take at most; give run_time, the estimate, as well")
+        counts = tuple(worker_counts)
+        self._wishes: dict[str, Any] = {
+            "worker_counts": counts,
+            "profile": profile or (ScalingProfile.linear(max(counts)) if counts else ScalingProfile()),
+            "work_h_high": None if run_time_high is None else hours(run_time_high),
+            "max_moves": max_moves,
+            "min_segment_s": min_segment.total_seconds(),
+            "carbon_budget_gco2": carbon_budget_gco2,
+            "cost_budget_usd": cost_budget_usd,
+        }
         failure = self._trainer.run_config.failure_config
         self._settings = SegmentSettings(
             step_key=step_key,
@@ -153,6 +182,7 @@ class CarbonAwareTrainer:
                 utilisation_fraction=self._utilisation_fraction,
                 total_steps=self._total_steps,
                 safety_margin_s=margin.total_seconds(),
+                **self._wishes,
             )
         except ValueError as error:
             raise ConfigError(str(error)) from None

@@ -71,11 +71,11 @@ def test_plan_json(carbon_ray: Run) -> None:
     assert (ran.code, ran.err) == (0, "")
     document = ran.json
     wanted = "start_at deadline_at hours zones home objective power_w startup_s forecaster forecasters provenance is_embedded steps"
-    assert list(document) == [*wanted.split(), "expected", "run_now", "saving_fraction", "runner_up", "reason"]
+    assert list(document) == [*wanted.split(), "expected", "run_now", "saving_fraction", "overrun", "runner_up", "reason"]
     assert document["objective"] == {"name": "balanced", "usd_per_kgco2": 0.19, "usd_per_h_delay": 0.01, "usd_weight": 1.0}
     assert (document["start_at"], document["deadline_at"], document["home"]) == ("2024-05-07T16:00:00Z", "2024-05-08T16:00:00Z", "DE")
     for expected in (document["expected"], document["run_now"]):
-        assert set(expected) == {"objective_usd", "gco2", "energy_kwh", "usd", "finish_at", "suspends", "moves"}
+        assert set(expected) == {"objective_usd", "gco2", "energy_kwh", "usd", "finish_at", "suspends", "moves", "rescales"}
     assert document["saving_fraction"] == pytest.approx(1 - document["expected"]["gco2"] / document["run_now"]["gco2"])
     assert document["steps"][0]["start_at"] == document["start_at"]
     assert all(left["end_at"] == right["start_at"] for left, right in zip(document["steps"], document["steps"][1:], strict=False))
@@ -166,6 +166,43 @@ def test_every_forecaster_plans(carbon_ray: Run, name: str) -> None:
     assert document["forecaster"] == name
     assert document["forecasters"] == {"DE": name, "ES": name}
     assert document["saving_fraction"] > 0
+
+
+WISHES = ["--start", "2024-05-04T15:00Z", "--startup", "0s", "--objective", "carbon", "--deadline", "24h", "--forecaster", "ewma"]
+
+
+def test_wishes_reach_the_plan(carbon_ray: Run, write_trace: Run, rows: list[Any]) -> None:
+    arguments = ["plan", "--hours", 6, "--zones", "A", "--traces", write_trace(rows), *WISHES, "--json"]
+    elastic = carbon_ray(*arguments, "--worker-counts", "1,2", "--throughput", "1,1.5").json
+    assert {step.get("workers") for step in elastic["steps"]} <= {0, 1, 2}
+    assert elastic["steps"][-1]["workers"] == 1, "two workers do a step at 4/3 of the energy"
+    longest = carbon_ray(*arguments, "--hours-high", 9).json
+    assert longest["expected"]["gco2"] == pytest.approx(600)
+    assert longest["steps"][-1]["end_at"] == "2024-05-05T03:00:00Z"
+    kept = carbon_ray(*arguments, "--carbon-budget-kg", 0.6, "--max-moves", 0, "--min-segment", "2h").json
+    assert kept["overrun"] == {"gco2": 0.0, "usd": 0.0}
+    assert kept["runner_up"]["description"] == "starting in A"
+    assert "better than starting in A" in kept["reason"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--carbon-budget-kg", 0.5], "carbon_budget_gco2 of 500 g cannot be kept"),
+        (["--worker-counts", "2,4"], "--worker-counts must hold 1"),
+        (["--worker-counts", "1,x"], "--worker-counts '1,x' is no list of numbers"),
+        (["--worker-counts", "1,1.5"], "must be whole numbers"),
+        (["--worker-counts", "1,4", "--throughput", "1,2"], "--throughput tells 2 speeds"),
+        (["--worker-counts", "1,2", "--throughput", "2,3"], "that begin with 1"),
+        (["--throughput", "1,2"], "give --worker-counts as well"),
+        (["--hours-high", 5], "--hours-high must not be below --hours 6"),
+        (["--max-moves", -1], "--max-moves must not be negative"),
+        (["--min-segment", "x"], "--min-segment 'x' is not a span"),
+        (["--hours-high", 30], "cannot be met"),
+    ],
+)
+def test_wishes_that_cannot_be_met(carbon_ray: Run, write_trace: Run, rows: list[Any], options: list[Any], words: str) -> None:
+    assert words in carbon_ray("plan", "--hours", 6, "--zones", "A", "--traces", write_trace(rows), *WISHES, *options).error
 
 
 def test_home_may_be_elsewhere(carbon_ray: Run, write_trace: Run, rows: list[Any]) -> None:

@@ -139,9 +139,19 @@ VALUES: list[Any] = [
         min_segment_s=600.0,
         carbon_budget_gco2=500.0,
         cost_budget_usd=12.5,
+        work_h_high=3.5,
     ),
     Progress(
-        remaining_h=1.5, region="eu-de", is_running=True, is_started=True, since_at=T1, starting_s=12.0, workers=3, moves=1, spent_usd=2.5
+        remaining_h=1.5,
+        region="eu-de",
+        is_running=True,
+        is_started=True,
+        since_at=T1,
+        starting_s=12.0,
+        workers=3,
+        moves=1,
+        spent_usd=2.5,
+        remaining_high_h=2.5,
     ),
 ]
 
@@ -186,7 +196,7 @@ def test_every_dataclass_of_core_is_tried() -> None:
 def test_a_workload_written_before_there_were_elastic_ones_still_loads() -> None:
     workload = next(value for value in VALUES if isinstance(value, Workload))
     data = to_jsonable(workload)
-    for name in ("worker_counts", "max_moves", "min_segment_s", "carbon_budget_gco2", "cost_budget_usd"):
+    for name in ("worker_counts", "max_moves", "min_segment_s", "carbon_budget_gco2", "cost_budget_usd", "work_h_high"):
         del data[name]
     del data["overheads"]["rescale_h"], data["overheads"]["transfers"]
     again = from_jsonable(Workload, data)
