@@ -107,11 +107,16 @@ def target_of(costs: Costs, solution: Solution) -> Placement | None:
 
 def plan_of(costs: Costs, solution: Solution, reason: str, forecast_version: int) -> Plan:
     """The plan that a solution stands for."""
+    expected = costs.expected_of(solution.path, solution.working, solution.levels)
+    steps = _steps(costs, solution)
+    if costs.workload.is_elastic and costs.longest_h == costs.progress.remaining_h:
+        # Quanta are rounded down, so what is really done may come to the end in an earlier slot than the programme's last.
+        steps = tuple(step for step in steps if step.start_at < expected.finish_at)
     return Plan(
         workload_id=costs.workload.workload_id,
         created_at=costs.now,
-        steps=_steps(costs, solution),
-        expected=costs.expected_of(solution.path, solution.working, solution.levels),
+        steps=steps,
+        expected=expected,
         reason=reason,
         forecast_version=forecast_version,
     )

@@ -230,7 +230,8 @@ def _steps_table(planned: Planned) -> Table:
     before: str | None = None
     is_running = False
     for step in planned.plan.steps:
-        end_at = min(step.end_at, planned.plan.expected.finish_at) if step is planned.plan.steps[-1] else step.end_at
+        finish_at = planned.plan.expected.finish_at
+        end_at = finish_at if step is planned.plan.steps[-1] and step.start_at < finish_at < step.end_at else step.end_at
         mean = "" if step.region is None else f"{planned.snapshot[step.region].median.mean(step.start_at, step.end_at):.0f}"
         where = f"{step.region or ''}{f' x{step.workers}' if step.region and planned.workload.is_elastic else ''}"
         table.add_row(f"{step.start_at:%b %d %H:%M}", f"{end_at:%b %d %H:%M}", _doing(step.region, before, is_running), where, mean)
