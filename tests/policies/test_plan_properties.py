@@ -188,12 +188,12 @@ def test_scaling_all_prices_scales_the_cost(case: Case, factor: float) -> None:
 @settings(max_examples=60, deadline=None)
 @given(cases(), st.floats(1.0, 100.0))
 def test_a_worse_region_attracts_no_work(case: Case, worse: float) -> None:
-    """A copy of home that is dirtier and dearer. With a start-up, going there would also be a way to wait, so there is none."""
+    """A copy of home that is dirtier and dearer, in a world where going there saves neither a start-up nor a rescale in place."""
     workload = replace(
         case.workload,
         regions=(*case.workload.regions, "d"),
         objective=replace(case.workload.objective, usd_per_kgco2=0.3),
-        overheads=replace(case.workload.overheads, startup_s=0.0, transfers=None),
+        overheads=replace(case.workload.overheads, startup_s=0.0, rescale_h=0.0, transfers=None),
         work_h_high=None,
     )
     grown = replace(

@@ -22,7 +22,8 @@ from carbon_ray.core.decision import Placement
 from carbon_ray.core.errors import ConfigError, UnknownRegionError
 from carbon_ray.core.objective import PRESETS, Objective
 from carbon_ray.core.region import NodeType, PowerModel, Region
-from carbon_ray.core.workload import Overheads, Workload
+from carbon_ray.core.transfers import Transfers
+from carbon_ray.core.workload import Overheads, ScalingProfile, Workload
 from carbon_ray.train import CarbonAwareTrainer
 from carbon_ray.train import trainer as trainer_module
 from carbon_ray.train.driver import is_node_loss
@@ -272,4 +273,41 @@ def test_a_workload_that_makes_no_sense_is_not_submitted(
     submitted: Callable[..., Workload], options: dict[str, Any], error: type[Exception], says: str
 ) -> None:
     with pytest.raises(error, match=says):
+        submitted(**options)
+
+
+def test_the_owner_s_wishes_reach_the_controller(submitted: Callable[..., Workload]) -> None:
+    plain = submitted(run_time=timedelta(hours=4))
+    assert (plain.counts, plain.profile, plain.longest_h) == ((2,), ScalingProfile(), 4.0)
+    workload = submitted(
+        run_time=timedelta(hours=4),
+        run_time_high=timedelta(hours=5),
+        worker_counts=[1, 2, 4],
+        max_moves=3,
+        min_segment=timedelta(minutes=30),
+        carbon_budget_gco2=900.0,
+        cost_budget_usd=20.0,
+        overheads=Overheads(transfers=Transfers(checkpoint_bytes=1e9)),
+    )
+    assert workload.counts == (1, 2, 4)
+    assert [workload.rate(count) for count in workload.counts] == [0.5, 1.0, 2.0]
+    assert (workload.longest_h, workload.max_moves, workload.min_segment_s) == (5.0, 3, 1800.0)
+    assert (workload.carbon_budget_gco2, workload.cost_budget_usd) == (900.0, 20.0)
+    assert workload.overheads.transfers == Transfers(checkpoint_bytes=1e9)
+    measured = ScalingProfile(throughput=(1.0, 1.8, 2.4, 3.0))
+    assert submitted(run_time=timedelta(hours=4), worker_counts=(2, 4), profile=measured).profile == measured
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"run_time_high": timedelta(hours=5)}, "give run_time, the estimate, as well"),
+        ({"run_time": timedelta(hours=5), "run_time_high": timedelta(hours=4)}, "work_h_high must not be below work_h = 5"),
+        ({"worker_counts": (1, 4)}, "must hold the default count, 2 workers"),
+        ({"worker_counts": (2, 4), "profile": ScalingProfile.linear(3)}, "throughput of 3 only"),
+        ({"max_moves": -1}, "max_moves must not be negative"),
+    ],
+)
+def test_a_wish_that_makes_no_sense_is_refused(submitted: Callable[..., Workload], options: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
         submitted(**options)
