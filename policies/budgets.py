@@ -99,11 +99,12 @@ def _overrun(costs: Costs, expected: Expected) -> Overrun:
 
 def settle(costs: Costs) -> Settled:
     """The cheapest plan found that keeps the budgets; without one the plan with the least overrun. Every plan meets the deadline."""
-    base = _solved(costs, costs)
-    if base is None or base.overrun.is_none:
-        programme = Programme(costs.problem()) if base is None else base.programme
-        solution = programme.solution(costs.initial()) if base is None else base.solution
-        return Settled(costs=costs, programme=programme, solution=solution, overrun=Overrun())
+    programme = Programme(costs.problem())
+    solution = programme.solution(costs.initial())
+    overrun = overrun_of(costs, solution) if solution.path else Overrun()
+    if overrun.is_none:
+        return Settled(costs=costs, programme=programme, solution=solution, overrun=overrun)
+    base = _found(costs, costs, programme, solution)
     best = _search(costs, base)
     return Settled(
         costs=best.costs,
@@ -118,8 +119,10 @@ def settle(costs: Costs) -> Settled:
 def _solved(costs: Costs, priced: Costs, problem: Problem | None = None) -> _Found | None:
     programme = Programme(problem or priced.problem())
     solution = programme.solution(priced.initial())
-    if not solution.path:
-        return None
+    return _found(costs, priced, programme, solution) if solution.path else None
+
+
+def _found(costs: Costs, priced: Costs, programme: Programme, solution: Solution) -> _Found:
     expected = costs.expected_of(solution.path, solution.working, solution.levels)
     return _Found(
         costs=priced,

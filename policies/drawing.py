@@ -49,6 +49,7 @@ def draw_of(costs: Costs, path: Sequence[int], working: Sequence[bool], levels: 
         levels: Index of the worker count by slot; the first one by default.
     """
     initial, overheads, holding, moving = costs.initial(), costs.workload.overheads, costs.holding, costs.moving
+    starting_h = costs.starting_weights_h(overheads.startup_s)
     energy_kwh, held_usd, finish_h, suspends, rescales, starts = _walk(
         np.array(path, dtype=np.int64),
         np.zeros(len(path), np.int64) if levels is None else np.array(levels, dtype=np.int64),
@@ -68,8 +69,8 @@ def draw_of(costs: Costs, path: Sequence[int], working: Sequence[bool], levels: 
         holding.idle_kw,
         holding.usd_per_h,
         costs.starting_weights_h(costs.progress.starting_s if initial.is_running else 0.0),
-        costs.starting_weights_h(overheads.startup_s),
-        _stacked([costs.starting_weights_h(span_s) for span_s in moving.arrival_s.tolist()]),
+        starting_h,
+        np.tile(starting_h, (len(costs.sites), 1)) if overheads.transfers is None else _stacked(costs, moving.arrival_s),
     )
     is_away, is_resume = starts[:, 0] != starts[:, 1], starts[:, 2] > 0
     return Draw(
@@ -82,8 +83,9 @@ def draw_of(costs: Costs, path: Sequence[int], working: Sequence[bool], levels: 
     )
 
 
-def _stacked(rows: list[FloatArray]) -> FloatArray:
-    """The rows as one array, zeros after the end of each."""
+def _stacked(costs: Costs, spans_s: FloatArray) -> FloatArray:
+    """Hours of start-ups in each of their slots, one row for each, zeros after its end."""
+    rows = [costs.starting_weights_h(span_s) for span_s in spans_s.tolist()]
     table = np.zeros((len(rows), max(map(len, rows))))
     for number, row in enumerate(rows):
         table[number, : len(row)] = row

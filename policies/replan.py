@@ -69,11 +69,18 @@ class Replan:
             is_guarded, solution = chosen is not solution, chosen
         settled = replace(settled, solution=solution, overrun=overrun_of(costs, solution))
         target = target_of(costs, solution)
-        runner_up = None if is_forced or is_guarded else second_best.runner_up_of(costs, programme, solution)
         reason = reasons.of(costs, solution, target, is_forced=is_forced, is_guarded=is_guarded)
-        reason += second_best.in_words(runner_up) + in_words(settled)
         plan = plan_of(costs, solution, reason, around.snapshot.version)
-        plan = replace(plan, overrun_gco2=settled.overrun.gco2, overrun_usd=settled.overrun.usd, runner_up=runner_up)
+        runner_up = None
+        if not is_forced and not is_guarded:
+            runner_up = second_best.runner_up_of(costs, programme, solution, plan.expected.objective_usd)
+        plan = replace(
+            plan,
+            reason=reason + second_best.in_words(runner_up) + in_words(settled),
+            overrun_gco2=settled.overrun.gco2,
+            overrun_usd=settled.overrun.usd,
+            runner_up=runner_up,
+        )
         decision = Decision(
             workload_id=workload.workload_id,
             at=now,

@@ -29,10 +29,13 @@ class Grain:
     Attributes:
         quantum_h: Running hours of one quantum, as `Workload.work_h` counts them.
         speed: Quanta that each worker count does at least in a slot, each >= 1.
+        counted: Share of the work really done in a slot that these quanta are, by worker count, <= 1. The programme counts the same
+            share of what the slot costs: the price of work is then exact, and no count is preferred for its rounding.
     """
 
     quantum_h: float
     speed: tuple[int, ...]
+    counted: tuple[float, ...] = (1.0,)
 
     def quanta(self, work_h: float) -> int:
         """Quanta of so much work, the last one perhaps not filled; at least one."""
@@ -64,9 +67,10 @@ def _grain(rates: tuple[float, ...], slot_h: float, most: int) -> Grain:
     for base in range(1, most + 1):
         speed = tuple(round(rate / min(rates) * base) for rate in rates)
         quantum_h = min(rate * slot_h / count for rate, count in zip(rates, speed, strict=True))
-        lost = 1 - min(count * quantum_h / (rate * slot_h) for rate, count in zip(rates, speed, strict=True))
+        counted = tuple(min(1.0, count * quantum_h / (rate * slot_h)) for rate, count in zip(rates, speed, strict=True))
+        lost = 1 - min(counted)
         if lost < least - _ROUNDING:
-            best, least = Grain(quantum_h=quantum_h, speed=speed), lost
+            best, least = Grain(quantum_h=quantum_h, speed=speed, counted=counted), lost
         if least <= TOLERANCE:
             break
     assert best is not None  # one quantum a slot always loses less than all

@@ -15,13 +15,14 @@ Action = tuple[int, int]
 _WORTH_SAYING_PERCENT = 0.05
 
 
-def runner_up_of(costs: Costs, programme: Programme, chosen: Solution) -> RunnerUp | None:
+def runner_up_of(costs: Costs, programme: Programme, chosen: Solution, objective_usd: float) -> RunnerUp | None:
     """The best plan that holds nothing, or other nodes, in the first slot; None where there is no other that meets the deadline.
 
     Args:
         costs: At the workload's own prices.
         programme: That made the choice.
         chosen: One of its plans.
+        objective_usd: What that is expected to cost.
     """
     initial = costs.initial()
     first = programme.alternatives(initial)
@@ -40,7 +41,7 @@ def runner_up_of(costs: Costs, programme: Programme, chosen: Solution) -> Runner
     return RunnerUp(
         region=target.region if target else None,
         workers=target.workers if target else 0,
-        objective_usd=costs.expected_of(chosen.path, chosen.working, chosen.levels).objective_usd + extra_usd,
+        objective_usd=objective_usd + extra_usd,
         extra_usd=extra_usd,
         description=_doing(costs, target),
     )

@@ -21,6 +21,8 @@ def problem_of(costs: Costs) -> Problem:
     intensity = costs.intensity_gco2_per_kwh[:, :, None]
     run = costs.usd(gco2=intensity * holding.running_kw * costs.slot_h, usd=holding.usd_per_h * costs.slot_h)
     unit = costs.usd(gco2=costs.intensity_gco2_per_kwh * costs.running_kw, usd=0.0)
+    if costs.workload.is_elastic:
+        run = run * np.array(grain.counted)
     run = np.where(costs.allowed[:, :, None] & holding.fits, run, np.inf)
     hold, moving = _holding(costs, overheads.startup_s), costs.moving
     away = None if overheads.transfers is None else _arriving(costs, moving.arrival_s)
