@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import datetime
 
 from carbon_ray.actors.full_regions import FullRegions
 from carbon_ray.actors.ports import ForecastPort
+from carbon_ray.actors.spending import spent_until
 from carbon_ray.actors.workload_state import WorkloadState
 from carbon_ray.books.ledger import Ledger
 from carbon_ray.books.records import WorkloadStatus
@@ -79,6 +81,10 @@ class Steering:
         """Decide, check again, act for one workload; True if that disturbed a running one."""
         segments = self._ledger.segments(state.workload_id)
         workload, progress = state.workload(segments), state.progress(segments, now=now)
+        if snapshot is not None and (workload.carbon_budget_gco2 is not None or workload.cost_budget_usd is not None):
+            priced = self._ledger.segment_totals(state.workload_id)
+            gco2, usd = spent_until(workload, segments, priced, self._config.regions, snapshot, now=now)
+            progress = replace(progress, emitted_gco2=gco2, spent_usd=usd)
         decision = self._decide(state, workload, progress, snapshot, holding, now)
         if decision.change is Change.KEEP or (decision.change in _DISRUPTIVE and not may_disrupt):
             return False

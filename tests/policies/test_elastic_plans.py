@@ -304,3 +304,15 @@ def test_re_planning_an_elastic_workload_never_misses_a_feasible_deadline(
         if done_h >= work_h - 1e-9:
             return
     raise AssertionError(f"{work_h - done_h} h were left at the deadline")
+
+
+@pytest.mark.parametrize("slot_s", [300.0, 900.0])
+def test_rounding_prefers_no_count(slot_s: float) -> None:
+    """Where nodes cost money, more workers waste some: coarse quanta must not make the plan take them for nothing."""
+    job = workload(("a", "b"), work_h=24.0, worker_counts=(1, 2, 3, 4), profile=NBODY, deadline_at=T0 + timedelta(hours=48))
+    job = replace(job, objective=Objective(usd_per_kgco2=0.2))
+    random = np.random.default_rng(0)
+    world = around({name: random.uniform(50, 600, 48).tolist() for name in ("a", "b")}, usd_per_h=1.0)
+    policy = replace(EXACT, slot_s=slot_s)
+    rigid, elastic = (policy.decide(one, Progress(remaining_h=24.0, region="a"), world, now=T0)[0] for one in (job.rigid, job))
+    assert elastic.expected.objective_usd <= rigid.expected.objective_usd * 1.005
