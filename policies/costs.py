@@ -32,12 +32,16 @@ class Draw:
 
     Attributes:
         energy_kwh: By when and where, PUE included, shape (T, R).
+        pending_kwh: Of a checkpoint that is written at once, PUE included: drawn in the slot that has just run, not in `energy_kwh`.
+        pending_gco2: What that emits, g.
         usd: Money for nodes and transfer.
         suspends: Number of pauses.
         moves: Changes of region after the first start.
     """
 
     energy_kwh: FloatArray
+    pending_kwh: float
+    pending_gco2: float
     usd: float
     suspends: int
     moves: int
@@ -220,7 +224,7 @@ class Costs:
         region = self.index_of(self.progress.region)
         if not self.progress.is_running or region is None:
             return Initial(region=self.origin, origin=self.origin, is_started=self.progress.is_started)
-        pause = self.workload.overheads.checkpoint_h * self.usd(gco2=self.intensity_gco2_per_kwh[0] * self.running_kw, usd=0.0)[region]
+        _, pending_gco2 = self._written_now(region, self.workload.overheads.checkpoint_h)
         weights = self.starting_weights_h(self.progress.starting_s)
         held = self.intensity_gco2_per_kwh[: len(weights), region]  # a start-up that outlasts the slots is never kept
         starting = self.usd(gco2=held * self.sites[region].idle_kw, usd=self.sites[region].usd_per_h) * weights[: len(held)]
@@ -231,15 +235,22 @@ class Costs:
             is_started=self.progress.is_started,
             starting_slots=len(weights),
             starting=float(starting.sum()),
-            pause=float(pause),
+            pause=self.workload.objective.cost_usd(gco2=pending_gco2, usd=0.0),
         )
+
+    def _written_now(self, region: int, span_h: float) -> tuple[float, float]:
+        """Energy in kWh and emissions in g of a checkpoint of `span_h` running hours by what ran in a region until now."""
+        last_gco2_per_kwh, energy_kwh = self.progress.last_gco2_per_kwh, span_h * self.sites[region].running_kw
+        if last_gco2_per_kwh is None:
+            last_gco2_per_kwh = float(self.intensity_gco2_per_kwh[0, region])
+        return energy_kwh, energy_kwh * last_gco2_per_kwh
 
     def draw(self, path: Sequence[int], working: Sequence[bool]) -> Draw:
         """What a path draws and pays, by slot and region."""
         initial, overheads = self.initial(), self.workload.overheads
         slots, regions = len(self.intensity_gco2_per_kwh), len(self.sites)
         move, send, _ = self._moving(max(regions, self.origin + 1))
-        running_h, idle_h, suspends, starts = draw(
+        running_h, idle_h, pending_h, suspends, starts = draw(
             np.array(path, dtype=np.int64),
             np.array(working, dtype=np.bool_),
             slots,
@@ -263,8 +274,11 @@ class Costs:
                 held_h[slot, where] = self.slot_h
         held_h[len(path) - 1, path[-1]] -= self.unused_h
         is_away, is_resume = starts[:, 0] != starts[:, 1], starts[:, 2] > 0
+        pending_kwh, pending_gco2 = self._written_now(initial.region, pending_h) if pending_h else (0.0, 0.0)
         return Draw(
             energy_kwh=running_h[:, :regions] * self.running_kw + idle_h[:, :regions] * self.idle_kw,
+            pending_kwh=pending_kwh,
+            pending_gco2=pending_gco2,
             usd=float(((held_h + idle_h[:, :regions]) * self.usd_per_h).sum()) + overheads.egress_usd * int(is_away.sum()),
             suspends=int(suspends),
             moves=int((is_away & is_resume).sum()),
@@ -278,13 +292,13 @@ class Costs:
     def expected_of(self, path: Sequence[int], working: Sequence[bool]) -> Expected:
         """What a path of `solve` costs, by the same model."""
         drawn = self.draw(path, working)
-        gco2 = float((drawn.energy_kwh * self.intensity_gco2_per_kwh).sum())
+        gco2 = float((drawn.energy_kwh * self.intensity_gco2_per_kwh).sum()) + drawn.pending_gco2
         finish_at = self.now + timedelta(seconds=len(path) * self.slot_s) - timedelta(hours=self.unused_h)
         delay_h = (finish_at - self.now).total_seconds() / S_PER_H
         return Expected(
             objective_usd=self.workload.objective.cost_usd(gco2=gco2, usd=drawn.usd, delay_h=delay_h),
             gco2=gco2,
-            energy_kwh=float(drawn.energy_kwh.sum()),
+            energy_kwh=float(drawn.energy_kwh.sum()) + drawn.pending_kwh,
             usd=drawn.usd,
             finish_at=finish_at,
             suspends=drawn.suspends,

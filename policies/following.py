@@ -96,16 +96,20 @@ def draw(  # type: ignore[no-untyped-def]
         new_h: ... and of any other one.
 
     Returns:
-        Running hours and idle hours, each (slots, regions), by where and when they are drawn; number of suspends; starts as (from,
-        to, whether a resume), shape (starts, 3).
+        Running hours and idle hours, each (slots, regions), by where and when they are drawn; running hours of a checkpoint that is
+        written in `region` at once, which the slot before the first one is to be charged with; number of suspends; starts as
+        (from, to, whether a resume), shape (starts, 3).
     """
     running, idling = np.zeros((slots, regions)), np.zeros((slots, regions))
     starts = np.zeros((len(path), 3), np.int64)
-    suspends, count, since, at, is_begun = 0, 0, 0, region, is_running
+    suspends, count, since, at, is_begun, pending = 0, 0, 0, region, is_running, 0.0
     for slot in range(len(path)):
         where = path[slot]
         if is_running and where != at:
-            running[max(slot - 1, 0), at] += checkpoint
+            if slot:
+                running[slot - 1, at] += checkpoint
+            else:
+                pending = checkpoint
             suspends += where == _IDLE
             is_running = False
         if where == _IDLE:
@@ -121,4 +125,4 @@ def draw(  # type: ignore[no-untyped-def]
         else:
             span = begun_h if is_begun else new_h
             idling[slot, where] += span[slot - since]
-    return running, idling, suspends, starts[:count]
+    return running, idling, pending, suspends, starts[:count]

@@ -123,6 +123,8 @@ class Progress:
         starting_s: Seconds a running segment still needs before its first step; 0 once it steps.
         emitted_gco2: Its emissions until now, g; None where nobody counted.
         run_now_gco2: What run-now would have emitted until now, g; None where nobody counted.
+        last_gco2_per_kwh: Intensity of the slot that has just run, where it runs: what a checkpoint written now is priced at. None
+            where it does not run, or nobody looked: the forecast of the slot that begins stands in for it.
     """
 
     remaining_h: float
@@ -133,3 +135,4 @@ class Progress:
     starting_s: float = 0.0
     emitted_gco2: float | None = None
     run_now_gco2: float | None = None
+    last_gco2_per_kwh: float | None = None

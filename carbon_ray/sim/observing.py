@@ -53,6 +53,7 @@ class Observer:
             starting_s=job.starting_s(now_s),
             emitted_gco2=job.emitted_gco2(now_s),
             run_now_gco2=job.run_now.gco2_until(now_s),
+            last_gco2_per_kwh=job.last_gco2_per_kwh(now_s),
         )
 
     def around(self, now_s: float, job: LiveJob | None = None) -> Surroundings:

@@ -123,7 +123,7 @@ VALUES: list[Any] = [
         total_steps=120,
         profile=ScalingProfile.linear(3),
     ),
-    Progress(remaining_h=1.5, region="eu-de", is_running=True, is_started=True, since_at=T1, starting_s=12.0),
+    Progress(remaining_h=1.5, region="eu-de", is_running=True, is_started=True, since_at=T1, starting_s=12.0, last_gco2_per_kwh=90.5),
 ]
 
 
