@@ -11,12 +11,14 @@ import logging
 from datetime import datetime, timedelta
 
 from carbon_ray.actors.capacity_steering import CapacitySteering
+from carbon_ray.actors.counting import Counting
 from carbon_ray.actors.full_regions import FullRegions
 from carbon_ray.actors.liveness import Liveness
 from carbon_ray.actors.ports import ClusterPort, ForecastPort
 from carbon_ray.actors.pricing import Pricing
 from carbon_ray.actors.progress import Beat
 from carbon_ray.actors.roster import Roster
+from carbon_ray.actors.seen_intensity import SeenIntensity
 from carbon_ray.actors.steering import Steering
 from carbon_ray.actors.timekeeping import SharedReplayClock
 from carbon_ray.actors.views import Books, WorkloadView, books_of, view_of
@@ -67,6 +69,7 @@ class Controller:
         self._settings = settings
         self._planner = Replan(slot_s=settings.slot_s, hysteresis_fraction=settings.hysteresis_fraction)
         self._full_regions = FullRegions(ledger, settings.block_s)
+        self._pricing = Pricing(config.regions, ledger, forecasts)
         self._steering = Steering(
             config,
             ledger=ledger,
@@ -75,11 +78,11 @@ class Controller:
             forecasts=forecasts,
             full_regions=self._full_regions,
             policy=policy or self._planner,
+            counting=Counting(config.regions, self._pricing, SeenIntensity(forecasts), settings.slot_s),
         )
         self._roster = Roster(ledger, cluster)
         self._capacity = CapacitySteering(config, ledger=ledger, cluster=cluster, roster=self._roster)
         self._liveness = Liveness(ledger, clock, self._wall, settings.orphan_after_s)
-        self._pricing = Pricing(config.regions, ledger, forecasts)
         self._live = {record.workload.workload_id: self._recall(record) for record in ledger.workloads() if not record.status.is_terminal}
 
     def _recall(self, record: WorkloadRecord) -> WorkloadState:

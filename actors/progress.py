@@ -94,10 +94,47 @@ def remaining_h(workload: Workload, done_steps: int, rate: Rate, running_h: floa
     return workload.work_h * left / workload.total_steps
 
 
+def startups_s(segments: Sequence[Segment]) -> list[float]:
+    """Seconds from the start of each segment to its first step, of those that came to one."""
+    return [(segment.running_at - segment.start_at).total_seconds() for segment in segments if segment.running_at is not None]
+
+
 def measured_startup_s(segments: Sequence[Segment]) -> float | None:
     """Mean seconds from the start of a segment to its first step; None before the first."""
-    spans = [(segment.running_at - segment.start_at).total_seconds() for segment in segments if segment.running_at is not None]
-    return sum(spans) / len(spans) if spans else None
+    spans_s = startups_s(segments)
+    return sum(spans_s) / len(spans_s) if spans_s else None
+
+
+def run_now_startup_s(segments: Sequence[Segment], unmeasured_s: float) -> float:
+    """Seconds that run-now would have started up: the first start-up alone, because it starts once and restores nothing."""
+    return next(iter(startups_s(segments)), unmeasured_s)
+
+
+def _rate(segments: Sequence[Segment], beat: Beat | None) -> Rate:
+    """Speed over all segments, the open one by its newest report."""
+    rate = rate_of_segments(segments)
+    if beat is not None and _is_of(beat, segments):
+        rate = rate + rate_of(beat.first_step, beat.step, beat.first_at, beat.step_at)
+    return rate
+
+
+def _is_of(beat: Beat, segments: Sequence[Segment]) -> bool:
+    """True for a report of the open segment."""
+    return bool(segments) and segments[-1].end_at is None and beat.segment_index == segments[-1].index
+
+
+def _running_h(segments: Sequence[Segment], now: datetime) -> float:
+    return sum(
+        hours((segment.stopped_at or segment.end_at or now) - segment.running_at) for segment in segments if segment.running_at is not None
+    )
+
+
+def whole_h(workload: Workload, segments: Sequence[Segment], beat: Beat | None, *, now: datetime) -> float:
+    """Running hours of the whole work, as far as they can be told by now; the owner's estimate before anything was measured."""
+    if workload.total_steps is not None:
+        return remaining_h(workload, 0, _rate(segments, beat), 0.0)
+    running_h = _running_h(segments, now)
+    return running_h + remaining_h(workload, 0, Rate(), running_h)
 
 
 def progress_of(
@@ -120,26 +157,21 @@ def progress_of(
         now: Cluster's clock.
     """
     done = max([segment.end_step for segment in segments], default=0)
-    rate = rate_of_segments(segments)
     current = segments[-1] if segments else None
     is_open = current is not None and current.end_at is None
     target, starting_s = directive.target, 0.0
-    if is_open and current is not None and beat is not None and beat.segment_index == current.index:
+    if beat is not None and _is_of(beat, segments):
         done = max(done, beat.step)
-        rate = rate + rate_of(beat.first_step, beat.step, beat.first_at, beat.step_at)
     if target is not None:
         # While a move is under way, the open segment is still that of the region it leaves.
         serving = current if is_open and current is not None and current.region == target.region else None
         if serving is None or serving.running_at is None:
             begun_at = serving.start_at if serving is not None else now
             starting_s = max(0.0, workload.overheads.startup_s - (now - begun_at).total_seconds())
-    running_h = sum(
-        hours((segment.stopped_at or segment.end_at or now) - segment.running_at) for segment in segments if segment.running_at is not None
-    )
     ran = [segment.region for segment in segments if segment.running_at is not None]  # only these can have left a checkpoint
     region = target.region if target else (ran[-1] if ran else workload.home_region)
     return Progress(
-        remaining_h=remaining_h(workload, done, rate, running_h),
+        remaining_h=remaining_h(workload, done, _rate(segments, beat), _running_h(segments, now)),
         region=region,
         is_running=target is not None,
         is_started=bool(ran),

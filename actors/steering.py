@@ -6,6 +6,7 @@ import logging
 from collections.abc import Collection
 from datetime import datetime
 
+from carbon_ray.actors.counting import Counting
 from carbon_ray.actors.full_regions import FullRegions
 from carbon_ray.actors.ports import ForecastPort
 from carbon_ray.actors.workload_state import WorkloadState
@@ -36,6 +37,7 @@ class Steering:
         forecasts: The forecast service.
         full_regions: Regions that cannot give nodes now.
         policy: Placement policy.
+        counting: What was emitted so far.
     """
 
     def __init__(
@@ -48,9 +50,10 @@ class Steering:
         forecasts: ForecastPort,
         full_regions: FullRegions,
         policy: PlacementPolicy,
+        counting: Counting,
     ) -> None:
         self._config, self._ledger, self._clock, self._wall = config, ledger, clock, wall
-        self._forecasts, self._full_regions, self._policy = forecasts, full_regions, policy
+        self._forecasts, self._full_regions, self._policy, self._counting = forecasts, full_regions, policy, counting
         self._guards = Guards(min_stay_s=config.carbon.controller.min_stay_s)
         self._reached_from_version: int | None = None
 
@@ -77,7 +80,9 @@ class Steering:
     ) -> bool:
         """Decide, check again, act for one workload; True if that disturbed a running one."""
         segments = self._ledger.segments(state.workload_id)
-        workload, progress = state.workload(segments), state.progress(segments, now=now)
+        workload, progress = state.workload(segments, now=now), state.progress(segments, now=now)
+        if snapshot is not None:
+            progress = self._counting.counted(progress, workload, segments, snapshot, now=now)
         decision = self._decide(state, workload, progress, snapshot, holding, now)
         if decision.change is Change.KEEP or (decision.change in _DISRUPTIVE and not may_disrupt):
             return False
