@@ -130,11 +130,15 @@ class Controller:
         """
         return self._heard(workload_id).directive
 
-    def _heard(self, workload_id: str) -> WorkloadState:
-        """The live workload of whose driver or worker this is a word."""
+    def _state(self, workload_id: str) -> WorkloadState:
         state = self._live.get(workload_id)
         if state is None:
             raise WorkloadRejected(f"workload {workload_id!r} is not live on this cluster; submit it first")
+        return state
+
+    def _heard(self, workload_id: str) -> WorkloadState:
+        """The live workload of whose driver this is a word."""
+        state = self._state(workload_id)
         self._liveness.hear(state)
         return state
 
@@ -168,9 +172,10 @@ class Controller:
         Raises:
             WorkloadRejected: There is no such live workload.
         """
-        state = self._heard(beat.workload_id)
+        state = self._state(beat.workload_id)
         segment = next((one for one in self._ledger.segments(beat.workload_id) if one.index == beat.segment_index), None)
         if segment is not None and segment.end_at is None:
+            self._liveness.hear(state)  # who outlives the segment is no sign that somebody still runs the workload
             state.beat = beat
             started = segment.running_at is None and beat.first_at is not None
             if started or beat.checkpoint_step > segment.end_step:
@@ -187,6 +192,12 @@ class Controller:
             raise WorkloadRejected(f"the ledger has no workload {workload_id!r}; submit it first")
         self._ledger.set_status(workload_id, status, self._clock.now(), detail)
         self._live.pop(workload_id, None)
+
+    def leave(self, workload_id: str) -> None:
+        """Take the driver's word that it goes before the work is done: as if it had fallen silent, but at once."""
+        state = self._live.get(workload_id)
+        if state is not None and not state.is_orphan:
+            self._let_go(state, self._clock.now())
 
     # What is shown
 
@@ -239,15 +250,17 @@ class Controller:
 
     def _let_silent_ones_go(self, now: datetime) -> None:
         for state in self._live.values():
-            if not self._liveness.has_fallen_silent(state):
-                continue
-            self._liveness.let_go(state)
-            current = state.directive.target
-            if current is None:
-                self._ledger.set_status(state.workload_id, WorkloadStatus.SUSPENDED, now, ORPHANED)
-            else:
-                decision = Decision(workload_id=state.workload_id, at=now, current=current, target=None, reason=ORPHANED, is_forced=True)
-                self._steering.direct(state, decision, now)
+            if self._liveness.has_fallen_silent(state):
+                self._let_go(state, now)
+
+    def _let_go(self, state: WorkloadState, now: datetime) -> None:
+        self._liveness.let_go(state)
+        current = state.directive.target
+        if current is None:
+            self._ledger.set_status(state.workload_id, WorkloadStatus.SUSPENDED, now, ORPHANED)
+        else:
+            decision = Decision(workload_id=state.workload_id, at=now, current=current, target=None, reason=ORPHANED, is_forced=True)
+            self._steering.direct(state, decision, now)
 
     def _observe(self, now: datetime) -> bool:
         """Look at the nodes, and at who waits for theirs; False if the cluster cannot be seen."""

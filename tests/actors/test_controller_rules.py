@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from carbon_ray.actors.progress import Beat
 from carbon_ray.actors.workload_state import ORPHANED
 from carbon_ray.books.records import WorkloadStatus
 from carbon_ray.core.decision import Change
@@ -389,14 +388,12 @@ def test_a_restarted_controller_gives_everybody_time_to_be_heard(make_world: Any
     assert in_order(world, "west")
 
 
-def test_any_sign_of_life_makes_an_orphan_an_ordinary_workload(make_world: Any, make_workload: Any) -> None:
+def test_any_word_of_a_driver_makes_an_orphan_an_ordinary_workload(make_world: Any, make_workload: Any) -> None:
     world = make_world(FLAT)
     world.submit(make_workload())
-    beat = Beat(workload_id="run", segment_index=0, epoch=1)
     signs = (
         lambda: world.controller.directive("run"),
         lambda: world.controller.has_nodes("run"),
-        lambda: world.controller.beat(beat),
         lambda: world.controller.segments("run"),
         lambda: world.controller.put_segment(world.ledger.segments("run")[-1]),
     )
@@ -411,6 +408,36 @@ def test_any_sign_of_life_makes_an_orphan_an_ordinary_workload(make_world: Any, 
         world.round()
         assert world.target() == "west"
         assert len(world.ledger.segments("run")) == 1
+
+
+def test_a_driver_that_says_it_goes_is_let_go_at_once_and_its_workers_do_not_call_it_back(make_world: Any, make_workload: Any) -> None:
+    world = make_world(FLAT)
+    driver = world.submit(make_workload())
+    world.run_until(lambda: driver.step == 100)
+    last_beat = driver._beat()
+    driver.die()
+    world.controller.leave("run")
+    record = world.ledger.workload("run")
+    assert (record.status, record.detail) == (WorkloadStatus.SUSPENDED, ORPHANED)
+    assert world.target() is None
+    (segment,) = world.ledger.segments("run")
+    assert (segment.end_at, segment.outcome, segment.end_step) == (world.clock.now(), Outcome.LOST, 100)
+    epoch = world.ledger.directive("run").epoch
+    for _ in range(3):  # Ray needs a moment to end the workers of a job
+        assert world.controller.beat(last_beat).target is None
+        world.round()
+    world.controller.leave("run")  # twice is once
+    assert world.ledger.directive("run").epoch == epoch
+    assert world.ledger.workload("run").detail == ORPHANED
+    assert not world.cluster.alive("gpu-west")
+
+    again = world.submit(make_workload())
+    assert again.step == 100
+    world.run_until(lambda: again.is_done)
+    assert world.status() is WorkloadStatus.COMPLETED
+    world.controller.leave("run")
+    world.controller.leave("unheard of")
+    assert world.status() is WorkloadStatus.COMPLETED
 
 
 def test_a_worker_that_was_only_cut_off_is_told_to_stop_and_goes_on_later(make_world: Any, make_workload: Any) -> None:
