@@ -7,7 +7,9 @@ comes back with the next round.
 
 from __future__ import annotations
 
+import itertools
 import logging
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from carbon_ray.actors.capacity_steering import CapacitySteering
@@ -99,19 +101,32 @@ class Controller:
     def submit(self, workload: Workload) -> Workload:
         """Accept a workload, or say why not. One that is already live, or was left by its driver, goes on as first submitted.
 
+        After a run that failed or was cancelled the same id begins a new one from its start, under the id `<id>-attempt-2` and so on.
+
         Raises:
             DeadlinePassed, DeadlineTooShort: Its deadline cannot be met.
             NoCapacityError, UnknownRegionError: No allowed region can hold it.
             ForecastError: There is no forecast to its deadline.
-            WorkloadRejected: A workload of that id has ended already.
+            WorkloadRejected: The workload of that id is done already.
         """
-        known = self._ledger.workload(workload.workload_id) or self._accept(workload)
+        attempt = self._newest_attempt(workload)
+        known = self._ledger.workload(attempt.workload_id) or self._accept(attempt)
         if known.status.is_terminal:
-            raise WorkloadRejected(f"workload {workload.workload_id!r} has already {known.status}; submit it under another name")
-        state = self._live.get(workload.workload_id) or self._recall(known)
-        self._live[workload.workload_id] = state
+            raise WorkloadRejected(f"workload {attempt.workload_id!r} has already {known.status}; submit it under another name")
+        state = self._live.get(attempt.workload_id) or self._recall(known)
+        self._live[attempt.workload_id] = state
         self._liveness.hear(state)
         return known.workload
+
+    def _newest_attempt(self, workload: Workload) -> Workload:
+        """The workload under the first id that did not fail and was not cancelled."""
+        attempt = workload
+        for number in itertools.count(2):
+            known = self._ledger.workload(attempt.workload_id)
+            if known is None or known.status not in (WorkloadStatus.FAILED, WorkloadStatus.CANCELLED):
+                break
+            attempt = replace(workload, workload_id=f"{workload.workload_id}-attempt-{number}")
+        return attempt
 
     def _accept(self, workload: Workload) -> WorkloadRecord:
         now = self._clock.now()

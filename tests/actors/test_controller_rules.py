@@ -52,12 +52,39 @@ def test_a_workload_that_is_submitted_twice_is_one(make_world: Any, make_workloa
 def test_an_ended_workload_is_not_taken_again(make_world: Any, make_workload: Any) -> None:
     world = make_world(FLAT)
     world.submit(make_workload())
-    world.controller.finish("run", WorkloadStatus.FAILED, "broken")
-    world.controller.finish("run", WorkloadStatus.FAILED, "broken")
-    with pytest.raises(WorkloadRejected, match="already failed; submit it under another name"):
+    world.controller.finish("run", WorkloadStatus.COMPLETED)
+    world.controller.finish("run", WorkloadStatus.COMPLETED)
+    with pytest.raises(WorkloadRejected, match="already completed; submit it under another name"):
         world.controller.submit(make_workload())
     with pytest.raises(WorkloadRejected, match="not live on this cluster; submit it first"):
         world.controller.directive("run")
+
+
+def test_after_a_failure_or_a_cancellation_the_same_name_begins_a_new_run(make_world: Any, make_workload: Any) -> None:
+    world = make_world(FLAT)
+    driver = world.submit(make_workload())
+    world.run_until(lambda: driver.step == 50)
+    driver._close(Outcome.FAILED)
+    driver.die()
+    world.controller.finish("run", WorkloadStatus.FAILED, "broken")
+    changed = make_workload(deadline_at=T0 + timedelta(hours=18))
+    second = world.controller.submit(changed)
+    assert second == replace(changed, workload_id="run-attempt-2"), "as asked for now, and from its own start"
+    assert world.ledger.segments("run-attempt-2") == ()
+    world.restart()
+    assert world.controller.submit(make_workload()) == second, "a live attempt goes on as first submitted"
+    world.controller.finish("run-attempt-2", WorkloadStatus.CANCELLED, "interrupted")
+    third = world.submit(world.controller.submit(make_workload()))
+    assert third.workload_id == "run-attempt-3"
+    world.run_until(lambda: third.is_done)
+    with pytest.raises(WorkloadRejected, match="'run-attempt-3' has already completed"):
+        world.controller.submit(make_workload())
+    assert [(one.workload.workload_id, one.status) for one in world.ledger.workloads()] == [
+        ("run", WorkloadStatus.FAILED),
+        ("run-attempt-2", WorkloadStatus.CANCELLED),
+        ("run-attempt-3", WorkloadStatus.COMPLETED),
+    ]
+    assert [segment.outcome for segment in world.ledger.segments("run")] == [Outcome.FAILED]
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from ray.job_submission import JobSubmissionClient
 
 from carbon_ray.actors.handles import ControllerClient
 from carbon_ray.actors.views import Books
+from carbon_ray.actors.workload_state import ORPHANED
 from carbon_ray.books.ledger import Ledger
 from carbon_ray.books.records import NodeEventKind, WorkloadStatus
 from carbon_ray.cluster.local_cluster import LocalCluster
@@ -243,6 +244,25 @@ def test_forecasts_controller_and_node_may_be_killed(cluster: LocalCluster, refe
     after = next(segment for segment in books.segments if segment.index > lost[0].index and segment.start_step is not None)
     # It went on from the newest checkpoint; the books knew at least the one before it to be safe.
     assert lost[0].end_step <= after.start_step <= lost[0].reached_step
+
+
+def test_a_stopped_job_lets_its_nodes_go_at_once_and_goes_on_when_submitted_again(cluster: LocalCluster) -> None:
+    client, job_id, _ = submit(cluster, "stopped", *LONG_JOB, "--checkpoint-every-s", "2")
+    wait_until("the training makes steps", lambda: step_of("stopped") > 40, 120)
+    controller = ControllerClient()
+    client.stop_job(job_id)
+    wait_until("the job is gone", lambda: client.get_job_status(job_id).is_terminal(), 20)
+    time.sleep(5)  # workers that outlive the driver for a moment do not call it back
+    (view,) = [one for one in controller.views() if one.workload.workload_id == "stopped"]
+    assert (view.status, view.detail, view.directive.target) == (WorkloadStatus.SUSPENDED, ORPHANED, None)
+    assert view.segments[-1].outcome is Outcome.LOST
+    client, job_id, out = submit(cluster, "stopped", *LONG_JOB, "--checkpoint-every-s", "2")
+    finish(client, job_id)
+    assert json.loads(out.read_text())["losses"]
+    books = settled_books("stopped")
+    check_books(books, cluster)
+    after = next(segment for segment in books.segments if segment.index > view.segments[-1].index and segment.start_step is not None)
+    assert after.start_step >= view.segments[-1].end_step > 0
 
 
 def test_a_job_that_cannot_be_met_says_so_and_leaves_nothing(cluster: LocalCluster) -> None:
