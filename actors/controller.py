@@ -7,16 +7,20 @@ comes back with the next round.
 
 from __future__ import annotations
 
+import itertools
 import logging
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from carbon_ray.actors.capacity_steering import CapacitySteering
+from carbon_ray.actors.counting import Counting
 from carbon_ray.actors.full_regions import FullRegions
 from carbon_ray.actors.liveness import Liveness
 from carbon_ray.actors.ports import ClusterPort, ForecastPort
 from carbon_ray.actors.pricing import Pricing
 from carbon_ray.actors.progress import Beat
 from carbon_ray.actors.roster import Roster
+from carbon_ray.actors.seen_intensity import SeenIntensity
 from carbon_ray.actors.steering import Steering
 from carbon_ray.actors.timekeeping import SharedReplayClock
 from carbon_ray.actors.views import Books, WorkloadView, books_of, view_of
@@ -67,6 +71,7 @@ class Controller:
         self._settings = settings
         self._planner = Replan(slot_s=settings.slot_s, hysteresis_fraction=settings.hysteresis_fraction)
         self._full_regions = FullRegions(ledger, settings.block_s)
+        self._pricing = Pricing(config.regions, ledger, forecasts)
         self._steering = Steering(
             config,
             ledger=ledger,
@@ -75,11 +80,11 @@ class Controller:
             forecasts=forecasts,
             full_regions=self._full_regions,
             policy=policy or self._planner,
+            counting=Counting(config.regions, self._pricing, SeenIntensity(forecasts), settings.slot_s),
         )
         self._roster = Roster(ledger, cluster)
         self._capacity = CapacitySteering(config, ledger=ledger, cluster=cluster, roster=self._roster)
         self._liveness = Liveness(ledger, clock, self._wall, settings.orphan_after_s)
-        self._pricing = Pricing(config.regions, ledger, forecasts)
         self._live = {record.workload.workload_id: self._recall(record) for record in ledger.workloads() if not record.status.is_terminal}
 
     def _recall(self, record: WorkloadRecord) -> WorkloadState:
@@ -96,19 +101,32 @@ class Controller:
     def submit(self, workload: Workload) -> Workload:
         """Accept a workload, or say why not. One that is already live, or was left by its driver, goes on as first submitted.
 
+        After a run that failed or was cancelled the same id begins a new one from its start, under the id `<id>-attempt-2` and so on.
+
         Raises:
             DeadlinePassed, DeadlineTooShort: Its deadline cannot be met.
             NoCapacityError, UnknownRegionError: No allowed region can hold it.
             ForecastError: There is no forecast to its deadline.
-            WorkloadRejected: A workload of that id has ended already.
+            WorkloadRejected: The workload of that id is done already.
         """
-        known = self._ledger.workload(workload.workload_id) or self._accept(workload)
+        attempt = self._newest_attempt(workload)
+        known = self._ledger.workload(attempt.workload_id) or self._accept(attempt)
         if known.status.is_terminal:
-            raise WorkloadRejected(f"workload {workload.workload_id!r} has already {known.status}; submit it under another name")
-        state = self._live.get(workload.workload_id) or self._recall(known)
-        self._live[workload.workload_id] = state
+            raise WorkloadRejected(f"workload {attempt.workload_id!r} has already {known.status}; submit it under another name")
+        state = self._live.get(attempt.workload_id) or self._recall(known)
+        self._live[attempt.workload_id] = state
         self._liveness.hear(state)
         return known.workload
+
+    def _newest_attempt(self, workload: Workload) -> Workload:
+        """The workload under the first id that did not fail and was not cancelled."""
+        attempt = workload
+        for number in itertools.count(2):
+            known = self._ledger.workload(attempt.workload_id)
+            if known is None or known.status not in (WorkloadStatus.FAILED, WorkloadStatus.CANCELLED):
+                break
+            attempt = replace(workload, workload_id=f"{workload.workload_id}-attempt-{number}")
+        return attempt
 
     def _accept(self, workload: Workload) -> WorkloadRecord:
         now = self._clock.now()
@@ -127,11 +145,15 @@ class Controller:
         """
         return self._heard(workload_id).directive
 
-    def _heard(self, workload_id: str) -> WorkloadState:
-        """The live workload of whose driver or worker this is a word."""
+    def _state(self, workload_id: str) -> WorkloadState:
         state = self._live.get(workload_id)
         if state is None:
             raise WorkloadRejected(f"workload {workload_id!r} is not live on this cluster; submit it first")
+        return state
+
+    def _heard(self, workload_id: str) -> WorkloadState:
+        """The live workload of whose driver this is a word."""
+        state = self._state(workload_id)
         self._liveness.hear(state)
         return state
 
@@ -165,9 +187,10 @@ class Controller:
         Raises:
             WorkloadRejected: There is no such live workload.
         """
-        state = self._heard(beat.workload_id)
+        state = self._state(beat.workload_id)
         segment = next((one for one in self._ledger.segments(beat.workload_id) if one.index == beat.segment_index), None)
         if segment is not None and segment.end_at is None:
+            self._liveness.hear(state)  # who outlives the segment is no sign that somebody still runs the workload
             state.beat = beat
             started = segment.running_at is None and beat.first_at is not None
             if started or beat.checkpoint_step > segment.end_step:
@@ -184,6 +207,12 @@ class Controller:
             raise WorkloadRejected(f"the ledger has no workload {workload_id!r}; submit it first")
         self._ledger.set_status(workload_id, status, self._clock.now(), detail)
         self._live.pop(workload_id, None)
+
+    def leave(self, workload_id: str) -> None:
+        """Take the driver's word that it goes before the work is done: as if it had fallen silent, but at once."""
+        state = self._live.get(workload_id)
+        if state is not None and not state.is_orphan:
+            self._let_go(state, self._clock.now())
 
     # What is shown
 
@@ -236,15 +265,17 @@ class Controller:
 
     def _let_silent_ones_go(self, now: datetime) -> None:
         for state in self._live.values():
-            if not self._liveness.has_fallen_silent(state):
-                continue
-            self._liveness.let_go(state)
-            current = state.directive.target
-            if current is None:
-                self._ledger.set_status(state.workload_id, WorkloadStatus.SUSPENDED, now, ORPHANED)
-            else:
-                decision = Decision(workload_id=state.workload_id, at=now, current=current, target=None, reason=ORPHANED, is_forced=True)
-                self._steering.direct(state, decision, now)
+            if self._liveness.has_fallen_silent(state):
+                self._let_go(state, now)
+
+    def _let_go(self, state: WorkloadState, now: datetime) -> None:
+        self._liveness.let_go(state)
+        current = state.directive.target
+        if current is None:
+            self._ledger.set_status(state.workload_id, WorkloadStatus.SUSPENDED, now, ORPHANED)
+        else:
+            decision = Decision(workload_id=state.workload_id, at=now, current=current, target=None, reason=ORPHANED, is_forced=True)
+            self._steering.direct(state, decision, now)
 
     def _observe(self, now: datetime) -> bool:
         """Look at the nodes, and at who waits for theirs; False if the cluster cannot be seen."""

@@ -109,6 +109,11 @@ class ControllerActor:
         with self._lock:
             self._controller.finish(workload_id, status, detail)
 
+    def leave(self, workload_id: str) -> None:
+        """See `Controller.leave`."""
+        with self._lock:
+            self._controller.leave(workload_id)
+
     def views(self) -> tuple[WorkloadView, ...]:
         """See `Controller.views`."""
         with self._lock:

@@ -213,6 +213,10 @@ class ControllerClient:
         """Record that a workload has ended."""
         self._actor.call("finish", workload_id, status, detail)
 
+    def leave(self, workload_id: str) -> None:
+        """Say that the workload's driver goes before the work is done."""
+        self._actor.call("leave", workload_id)
+
     def views(self) -> tuple[WorkloadView, ...]:
         """All workloads."""
         views: tuple[WorkloadView, ...] = self._actor.call("views")

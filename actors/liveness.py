@@ -1,7 +1,7 @@
 """Whether anybody still runs a workload, and what becomes of one whose driver and workers have fallen silent: an orphan.
 
 An orphan keeps its progress and costs nothing: no nodes are wanted for it, its open segment is booked as lost. A new
-submission under its name, or any sign of life, makes it an ordinary workload again.
+submission under its name, or a word of its driver, makes it an ordinary workload again.
 """
 
 from __future__ import annotations

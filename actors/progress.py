@@ -107,10 +107,50 @@ def remaining_high_h(workload: Workload, rate: Rate, running_h: float, remaining
     return remaining_h if rate.steps >= _TRUSTED_STEPS and rate.hours > 0 else None
 
 
+def startups_s(segments: Sequence[Segment]) -> list[float]:
+    """Seconds from the start of each segment to its first step, of those that came to one."""
+    return [(segment.running_at - segment.start_at).total_seconds() for segment in segments if segment.running_at is not None]
+
+
 def measured_startup_s(segments: Sequence[Segment]) -> float | None:
     """Mean seconds from the start of a segment to its first step; None before the first."""
-    spans = [(segment.running_at - segment.start_at).total_seconds() for segment in segments if segment.running_at is not None]
-    return sum(spans) / len(spans) if spans else None
+    spans_s = startups_s(segments)
+    return sum(spans_s) / len(spans_s) if spans_s else None
+
+
+def run_now_startup_s(segments: Sequence[Segment], unmeasured_s: float) -> float:
+    """Seconds that run-now would have started up: the first start-up alone, because it starts once and restores nothing."""
+    return next(iter(startups_s(segments)), unmeasured_s)
+
+
+def _rate(workload: Workload, segments: Sequence[Segment], beat: Beat | None) -> Rate:
+    """Speed over all segments, the open one by its newest report."""
+    rate = rate_of_segments(segments, workload)
+    if beat is not None and _is_of(beat, segments):
+        measured = rate_of(beat.first_step, beat.step, beat.first_at, beat.step_at)
+        rate = rate + replace(measured, hours=measured.hours * workload.pace(segments[-1].workers))
+    return rate
+
+
+def _is_of(beat: Beat, segments: Sequence[Segment]) -> bool:
+    """True for a report of the open segment."""
+    return bool(segments) and segments[-1].end_at is None and beat.segment_index == segments[-1].index
+
+
+def _running_h(workload: Workload, segments: Sequence[Segment], now: datetime) -> float:
+    return sum(
+        hours((segment.stopped_at or segment.end_at or now) - segment.running_at) * workload.pace(segment.workers)
+        for segment in segments
+        if segment.running_at is not None
+    )
+
+
+def whole_h(workload: Workload, segments: Sequence[Segment], beat: Beat | None, *, now: datetime) -> float:
+    """Running hours of the whole work, as far as they can be told by now; the owner's estimate before anything was measured."""
+    if workload.total_steps is not None:
+        return remaining_h(workload, 0, _rate(workload, segments, beat), 0.0)
+    running_h = _running_h(workload, segments, now)
+    return running_h + remaining_h(workload, 0, Rate(), running_h)
 
 
 def progress_of(
@@ -133,14 +173,11 @@ def progress_of(
         now: Cluster's clock.
     """
     done = max([segment.end_step for segment in segments], default=0)
-    rate = rate_of_segments(segments, workload)
     current = segments[-1] if segments else None
     is_open = current is not None and current.end_at is None
     target, starting_s = directive.target, 0.0
-    if is_open and current is not None and beat is not None and beat.segment_index == current.index:
+    if beat is not None and _is_of(beat, segments):
         done = max(done, beat.step)
-        measured = rate_of(beat.first_step, beat.step, beat.first_at, beat.step_at)
-        rate = rate + replace(measured, hours=measured.hours * workload.pace(current.workers))
     if target is not None:
         # While a move is under way, the open segment is still that of the region, or of the worker count, that it leaves.
         is_there = is_open and current is not None and (current.region, current.workers) == (target.region, target.workers)
@@ -148,13 +185,9 @@ def progress_of(
         if serving is None or serving.running_at is None:
             begun_at = serving.start_at if serving is not None else now
             starting_s = max(0.0, workload.overheads.startup_s - (now - begun_at).total_seconds())
-    running_h = sum(
-        hours((segment.stopped_at or segment.end_at or now) - segment.running_at) * workload.pace(segment.workers)
-        for segment in segments
-        if segment.running_at is not None
-    )
     ran = [segment.region for segment in segments if segment.running_at is not None]  # only these can have left a checkpoint
     region = target.region if target else (ran[-1] if ran else workload.home_region)
+    rate, running_h = _rate(workload, segments, beat), _running_h(workload, segments, now)
     left_h = remaining_h(workload, done, rate, running_h)
     return Progress(
         remaining_h=left_h,

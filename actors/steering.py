@@ -7,9 +7,10 @@ from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 
+from carbon_ray.actors.counting import Counting
 from carbon_ray.actors.full_regions import FullRegions
 from carbon_ray.actors.ports import ForecastPort
-from carbon_ray.actors.spending import spent_until
+from carbon_ray.actors.spending import spent_usd
 from carbon_ray.actors.workload_state import WorkloadState
 from carbon_ray.books.ledger import Ledger
 from carbon_ray.books.records import WorkloadStatus
@@ -39,6 +40,7 @@ class Steering:
         forecasts: The forecast service.
         full_regions: Regions that cannot give nodes now.
         policy: Placement policy.
+        counting: What was emitted so far.
     """
 
     def __init__(
@@ -51,9 +53,10 @@ class Steering:
         forecasts: ForecastPort,
         full_regions: FullRegions,
         policy: PlacementPolicy,
+        counting: Counting,
     ) -> None:
         self._config, self._ledger, self._clock, self._wall = config, ledger, clock, wall
-        self._forecasts, self._full_regions, self._policy = forecasts, full_regions, policy
+        self._forecasts, self._full_regions, self._policy, self._counting = forecasts, full_regions, policy, counting
         self._guards = Guards(min_stay_s=config.carbon.controller.min_stay_s)
         self._reached_from_version: int | None = None
 
@@ -80,11 +83,12 @@ class Steering:
     ) -> bool:
         """Decide, check again, act for one workload; True if that disturbed a running one."""
         segments = self._ledger.segments(state.workload_id)
-        workload, progress = state.workload(segments), state.progress(segments, now=now)
-        if snapshot is not None and (workload.carbon_budget_gco2 is not None or workload.cost_budget_usd is not None):
-            priced = self._ledger.segment_totals(state.workload_id)
-            gco2, usd = spent_until(workload, segments, priced, self._config.regions, snapshot, now=now)
-            progress = replace(progress, emitted_gco2=gco2, spent_usd=usd)
+        workload, progress = state.workload(segments, now=now), state.progress(segments, now=now)
+        if snapshot is not None:
+            progress = self._counting.counted(progress, workload, segments, snapshot, now=now)
+        if workload.cost_budget_usd is not None:
+            usd = spent_usd(workload, segments, self._ledger.segment_totals(state.workload_id), self._config.regions, now=now)
+            progress = replace(progress, spent_usd=usd)
         decision = self._decide(state, workload, progress, snapshot, holding, now)
         if decision.change is Change.KEEP or (decision.change in _DISRUPTIVE and not may_disrupt):
             return False

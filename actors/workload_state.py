@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from carbon_ray.actors.progress import Beat, measured_startup_s, progress_of
+from carbon_ray.actors.progress import Beat, measured_startup_s, progress_of, whole_h
 from carbon_ray.books.ledger import Ledger
 from carbon_ray.books.records import WorkloadRecord
 from carbon_ray.core.decision import Directive
@@ -66,8 +66,12 @@ class WorkloadState:
         """Whose."""
         return self.submitted.workload_id
 
-    def workload(self, segments: Sequence[Segment]) -> Workload:
-        """The workload with its start-up time as measured so far."""
+    def workload(self, segments: Sequence[Segment], *, now: datetime) -> Workload:
+        """The workload with its start-up time and its length as measured so far."""
+        work_h, high_h = whole_h(self.submitted, segments, self.beat, now=now), self.submitted.work_h_high
+        return replace(self._started(segments), work_h=work_h, work_h_high=None if high_h is None else max(work_h, high_h))
+
+    def _started(self, segments: Sequence[Segment]) -> Workload:
         startup_s = measured_startup_s(segments)
         if startup_s is None:
             return self.submitted
@@ -75,4 +79,4 @@ class WorkloadState:
 
     def progress(self, segments: Sequence[Segment], *, now: datetime) -> Progress:
         """Where it stands."""
-        return progress_of(self.workload(segments), segments, self.directive, self.directive_at, self.beat, now=now)
+        return progress_of(self._started(segments), segments, self.directive, self.directive_at, self.beat, now=now)

@@ -210,7 +210,7 @@ class Replanning:
         total = so_far + float((run_now * intensity).sum())
 
         def weigh(path: np.ndarray[tuple[int], np.dtype[np.int64]]) -> tuple[float, float]:
-            drawn = draw(
+            drawn, _, pending, _, _ = draw(
                 path,
                 path != IDLE,
                 *intensity.shape,
@@ -226,9 +226,10 @@ class Replanning:
                 0.0,
                 _NOTHING,
                 _NOTHING,
-            )[0]
-            chance = chance_of_backfire(drawn, run_now, intensity, spread, so_far - job.emitted, total, PERSISTENCE_PER_H)
-            return float((drawn * intensity).sum()) + self.backfire_fraction * total * chance, chance
+            )
+            written = state.pause if pending else 0.0
+            chance = chance_of_backfire(drawn, run_now, intensity, spread, so_far - job.emitted - written, total, PERSISTENCE_PER_H)
+            return written + float((drawn * intensity).sum()) + self.backfire_fraction * total * chance, chance
 
         path, _, _ = programme.follow(state, choice, job.left)
         least, chance = weigh(path)

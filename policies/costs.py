@@ -225,6 +225,13 @@ class Costs:
         overheads = self.workload.overheads
         return overheads.startup_s if where == self.origin or overheads.transfers is None else float(self.moving.arrival_s[where])
 
+    def written_now(self, region: int, span_h: float) -> tuple[float, float]:
+        """Energy in kWh and emissions in g of a checkpoint of `span_h` running hours by what ran in a region until now."""
+        last_gco2_per_kwh, energy_kwh = self.progress.last_gco2_per_kwh, span_h * self.sites[region].running_kw
+        if last_gco2_per_kwh is None:
+            last_gco2_per_kwh = float(self.intensity_gco2_per_kwh[0, region])
+        return energy_kwh, energy_kwh * last_gco2_per_kwh
+
     def problem(self) -> Problem:
         """The programme's arrays."""
         return problem_of(self)
@@ -240,11 +247,11 @@ class Costs:
     def expected_of(self, path: Sequence[int], working: Sequence[bool], levels: Sequence[int] | None = None) -> Expected:
         """What a path of `solve` costs, by the same model."""
         drawn = self.draw(path, working, levels)
-        gco2 = float((drawn.energy_kwh * self.intensity_gco2_per_kwh).sum())
+        gco2 = float((drawn.energy_kwh * self.intensity_gco2_per_kwh).sum()) + drawn.pending_gco2
         return Expected(
             objective_usd=self.workload.objective.cost_usd(gco2=gco2, usd=drawn.usd, delay_h=drawn.finish_h),
             gco2=gco2,
-            energy_kwh=float(drawn.energy_kwh.sum()),
+            energy_kwh=float(drawn.energy_kwh.sum()) + drawn.pending_kwh,
             usd=drawn.usd,
             finish_at=self.now + timedelta(hours=drawn.finish_h),
             suspends=drawn.suspends,

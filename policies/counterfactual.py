@@ -82,7 +82,7 @@ def chance_of(costs: Costs, course: Solution, run_now: RunNow) -> float:
             run_now.energy_kwh,
             costs.intensity_gco2_per_kwh,
             spread,
-            run_now.ahead_gco2 - other_gco2,
+            run_now.ahead_gco2 - drawn.pending_gco2 - other_gco2,
             run_now.total_gco2,
             PERSISTENCE_PER_H**costs.slot_h,
         )

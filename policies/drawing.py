@@ -24,6 +24,8 @@ class Draw:
 
     Attributes:
         energy_kwh: By when and where, PUE included, shape (T, R).
+        pending_kwh: Of a checkpoint that is written at once, PUE included: drawn in the slot that has just run, not in `energy_kwh`.
+        pending_gco2: What that emits, g.
         usd: Money for nodes and transfer.
         finish_h: Hours until the work is done; to the end of the path where the path does not do all of it.
         suspends: Number of pauses.
@@ -32,6 +34,8 @@ class Draw:
     """
 
     energy_kwh: FloatArray
+    pending_kwh: float
+    pending_gco2: float
     usd: float
     finish_h: float
     suspends: int
@@ -50,7 +54,7 @@ def draw_of(costs: Costs, path: Sequence[int], working: Sequence[bool], levels: 
     """
     initial, overheads, holding, moving = costs.initial(), costs.workload.overheads, costs.holding, costs.moving
     starting_h = costs.starting_weights_h(overheads.startup_s)
-    energy_kwh, held_usd, finish_h, suspends, rescales, starts = _walk(
+    energy_kwh, pending_h, held_usd, finish_h, suspends, rescales, starts = _walk(
         np.array(path, dtype=np.int64),
         np.zeros(len(path), np.int64) if levels is None else np.array(levels, dtype=np.int64),
         np.array(working, dtype=np.bool_),
@@ -72,9 +76,12 @@ def draw_of(costs: Costs, path: Sequence[int], working: Sequence[bool], levels: 
         starting_h,
         np.tile(starting_h, (len(costs.sites), 1)) if overheads.transfers is None else _stacked(costs, moving.arrival_s),
     )
+    pending_kwh, pending_gco2 = costs.written_now(initial.region, float(pending_h)) if pending_h else (0.0, 0.0)
     is_away, is_resume = starts[:, 0] != starts[:, 1], starts[:, 2] > 0
     return Draw(
         energy_kwh=energy_kwh,
+        pending_kwh=pending_kwh,
+        pending_gco2=pending_gco2,
         usd=float(held_usd) + float(moving.usd[starts[:, 0], starts[:, 1]].sum()),
         finish_h=float(finish_h),
         suspends=int(suspends),
@@ -116,7 +123,8 @@ def _walk(  # type: ignore[no-untyped-def]
         away_h: ... and where it comes from elsewhere, by region.
 
     Returns:
-        Energy (slots, R); money for nodes; hours until the work is done; number of suspends and of changes of the worker count; starts
+        Energy (slots, R); running hours of a checkpoint that is written at once, of the slot before the first one; money for nodes; hours
+        until the work is done; number of suspends and of changes of the worker count; starts
         as (from, to, whether a resume), shape (starts, 3).
     """
     at, level, origin = state
@@ -124,13 +132,16 @@ def _walk(  # type: ignore[no-untyped-def]
     regions = len(nominal_kw)
     energy = np.zeros((slots, regions))
     starts = np.zeros((len(path), 3), np.int64)
-    usd, suspends, rescales, count, since = 0.0, 0, 0, 0, 0
+    usd, pending_h, suspends, rescales, count, since = 0.0, 0.0, 0, 0, 0, 0
     span = begun_h
     for slot in range(len(path)):
         where, many = path[slot], levels[slot]
         changes = False
         if is_running and (where != at or many != level):
-            energy[max(slot - 1, 0), at] += checkpoint * nominal_kw[at]
+            if slot:
+                energy[slot - 1, at] += checkpoint * nominal_kw[at]
+            else:
+                pending_h = checkpoint
             suspends += where == _IDLE
             changes = where == at
             rescales += changes
@@ -153,8 +164,8 @@ def _walk(  # type: ignore[no-untyped-def]
             left_h -= done_h
             origin, is_started = at, True
             if left_h <= _ROUNDING * slot_h:
-                return energy, usd, (slot + share) * slot_h, suspends, rescales, starts[:count]
+                return energy, pending_h, usd, (slot + share) * slot_h, suspends, rescales, starts[:count]
         else:
             energy[slot, where] += span[slot - since] * idle_kw[where, many]
             usd += span[slot - since] * usd_per_h[where, many]
-    return energy, usd, len(path) * slot_h, suspends, rescales, starts[:count]
+    return energy, pending_h, usd, len(path) * slot_h, suspends, rescales, starts[:count]

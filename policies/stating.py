@@ -86,7 +86,7 @@ def initial_of(costs: Costs) -> Initial:
     if not progress.is_running or region is None or workers not in workload.counts:
         return Initial(region=origin, origin=origin, is_started=progress.is_started)
     level = workload.counts.index(workers)
-    running = costs.usd(gco2=costs.intensity_gco2_per_kwh[0] * costs.running_kw, usd=0.0)[region]
+    _, pending_gco2 = costs.written_now(region, workload.overheads.checkpoint_h)
     weights = costs.starting_weights_h(progress.starting_s)
     held = costs.intensity_gco2_per_kwh[: len(weights), region]  # a start-up that outlasts the slots is never kept
     nodes = costs.sites[region].holds[level] or costs.sites[region].nominal
@@ -99,7 +99,7 @@ def initial_of(costs: Costs) -> Initial:
         is_started=progress.is_started,
         starting_slots=len(weights),
         starting=float(starting.sum()),
-        pause=float(workload.overheads.checkpoint_h * running),
+        pause=workload.objective.cost_usd(gco2=pending_gco2, usd=0.0),
         bound_slots=_bound_slots(costs),
     )
 

@@ -7,7 +7,7 @@ change a total.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -158,6 +158,22 @@ class Totals:
             usd=self.usd + other.usd,
             held_h=self.held_h + other.held_h,
         )
+
+
+def as_of(segment: Segment, at: datetime) -> Segment:
+    """The segment as it stood at an instant after its start: what came later is not in it."""
+
+    def by_then(mark: datetime | None) -> datetime | None:
+        return None if mark is None or mark > at else mark
+
+    is_over = segment.end_at is not None and segment.end_at <= at
+    return replace(
+        segment,
+        running_at=by_then(segment.running_at),
+        stopped_at=by_then(segment.stopped_at),
+        end_at=by_then(segment.end_at),
+        outcome=segment.outcome if is_over else None,
+    )
 
 
 def energy_stretches(segment: Segment, node_type: NodeType, utilisation_fraction: float, now: datetime) -> tuple[EnergyStretch, ...]:

@@ -205,6 +205,8 @@ class Progress:
         starting_s: Seconds a running segment still needs before its first step; 0 once it steps.
         emitted_gco2: Its emissions until now, g; None where nobody counted.
         run_now_gco2: What run-now would have emitted until now, g; None where nobody counted.
+        last_gco2_per_kwh: Intensity of the slot that has just run, where it runs: what a checkpoint written now is priced at. None
+            where it does not run, or nobody looked: the forecast of the slot that begins stands in for it.
         workers: Worker count that it runs with; None for the workload's default.
         moves: Changes of region until now, the first start not counted.
         spent_usd: Money spent until now; None where nobody counted.
@@ -220,6 +222,7 @@ class Progress:
     starting_s: float = 0.0
     emitted_gco2: float | None = None
     run_now_gco2: float | None = None
+    last_gco2_per_kwh: float | None = None
     workers: int | None = None
     moves: int = 0
     spent_usd: float | None = None

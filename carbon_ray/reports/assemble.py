@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 
+from carbon_ray.actors.progress import run_now_startup_s
 from carbon_ray.books.records import NodeEvent
 from carbon_ray.core.decision import Change, Decision
 from carbon_ray.core.errors import ConfigError, LedgerError, UnknownRegionError
@@ -243,9 +244,7 @@ def _run_now(
 ) -> tuple[Counterfactual, tuple[Emission, ...]]:
     node_type, nodes = _home_node_type(workload, regions, intensity)
     useful_h = useful_running_h(segments, repeated_steps, workload)
-    # The first start-up alone: run-now starts once, and no checkpoint is restored.
-    startup_s = next((_phase_h(segment, Phase.STARTING) * S_PER_H for segment in segments if segment.running_at is not None), 0.0)
-    segment = run_now_segment(workload, node_type, nodes, useful_h, startup_s)
+    segment = run_now_segment(workload, node_type, nodes, useful_h, run_now_startup_s(segments, 0.0))
     stretches = energy_stretches(segment, node_type, workload.utilisation_fraction, _end_at(segment))
     emissions = price(stretches, intensity[workload.home_region], regions[workload.home_region].pue)
     summed = totals(emissions, node_type.usd_per_h * nodes)

@@ -183,6 +183,10 @@ class LiveJob:
         if mean_s != self.workload.overheads.startup_s:
             self.workload = replace(self.workload, overheads=replace(self.workload.overheads, startup_s=mean_s))
 
+    def last_gco2_per_kwh(self, now_s: float) -> float | None:
+        """Intensity of the interval that has just run where it makes steps, at which `stop` prices a checkpoint; else None."""
+        return self.held.truth.before(now_s) if self.held is not None and self.state is State.RUNNING else None
+
     def begin(self, now_s: float, left: ZoneTruth) -> None:
         """The nodes are there: from now on they are held, and what starting costs is paid.
 

@@ -58,6 +58,7 @@ class Observer:
             workers=job.target.workers if job.target else None,
             moves=job.books.moves,
             spent_usd=job.spent_usd(now_s),
+            last_gco2_per_kwh=job.last_gco2_per_kwh(now_s),
         )
 
     def around(self, now_s: float, job: LiveJob | None = None) -> Surroundings:

@@ -95,6 +95,7 @@ class SegmentLoop:
 
         Raises:
             TrainingFailedError: The training code failed more often than allowed.
+            SystemExit: The process was told to end; the workload is let go at once and can be submitted again.
         """
         workload_id = self._workload.workload_id
         segments = self._controller.segments(workload_id)
@@ -110,6 +111,9 @@ class SegmentLoop:
                     return done
         except KeyboardInterrupt:
             self._controller.finish(workload_id, WorkloadStatus.CANCELLED, "interrupted")
+            raise
+        except SystemExit:  # `ray job stop` sends SIGTERM, which Ray turns into this, and kills three seconds later
+            self._controller.leave(workload_id)
             raise
         except Exception as error:
             self._controller.finish(workload_id, WorkloadStatus.FAILED, f"{type(error).__name__}: {str(error)[:300]}")
@@ -149,6 +153,9 @@ class SegmentLoop:
                 if 0 <= self._settings.max_failures < self._failures:
                     raise
                 log.warning("the training code failed (%d of %d allowed): %s", self._failures, self._settings.max_failures, error)
+        except SystemExit:
+            outcome = Outcome.LOST
+            raise
         except BaseException:
             outcome = Outcome.FAILED
             raise

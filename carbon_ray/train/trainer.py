@@ -49,7 +49,8 @@ class CarbonAwareTrainer:
         run_time: Expected time of the uninterrupted training. Half of the time to the deadline by default. It is replaced
             by what is measured as soon as steps are made, if `total_steps` is given.
         total_steps: Steps of the whole training, as counted by `metrics["step"]`.
-        name: Name of the workload; `run_config.name` by default. The same name again goes on with the same run.
+        name: Name of the workload; `run_config.name` by default. The same name again goes on with the same run; after one that failed
+            or was cancelled it begins a new run from the start, named `<name>-attempt-2` and so on.
         overheads: What suspending and moving cost; measured start-up times replace the given one.
         utilisation_fraction: Utilisation of the nodes while steps are made, for the power model.
         safety_margin: The plan ends this long before the deadline; a twentieth of `run_time` by default.

@@ -16,7 +16,7 @@ from carbon_ray.core.region import Region
 from carbon_ray.core.units import S_PER_H
 from carbon_ray.core.workload import Workload
 from carbon_ray.policies.costs import Costs, spread_of
-from carbon_ray.policies.fleet.kernel import Columns, IntArray, Scratch, scratch_for
+from carbon_ray.policies.fleet.kernel import NOBODY_LOOKED, Columns, IntArray, Scratch, scratch_for
 from carbon_ray.policies.fleet.member import FairShares, Member, Offer, pools_of
 from carbon_ray.policies.sites import Site, sites_for
 
@@ -26,7 +26,19 @@ _SITE_FIELDS = 6
 """Fields of `Columns` that have one number a site; the others have one a member."""
 
 _REAL = frozenset(
-    ["starting_h", "startup_h", "usd_per_kgco2", "usd_weight", "waiting", "checkpoint_h", "restore_h", "migrate_h", "fee", "weight"]
+    [
+        "starting_h",
+        "startup_h",
+        "usd_per_kgco2",
+        "usd_weight",
+        "waiting",
+        "last_gco2_per_kwh",
+        "checkpoint_h",
+        "restore_h",
+        "migrate_h",
+        "fee",
+        "weight",
+    ]
 )
 """Fields of `Columns` with one number a member that need not be whole."""
 
@@ -147,6 +159,7 @@ class Batch:
                     objective.usd_per_kgco2,
                     objective.usd_weight,
                     objective.usd_per_h_delay * slot_h,
+                    NOBODY_LOOKED if progress.last_gco2_per_kwh is None else progress.last_gco2_per_kwh,
                     overheads.checkpoint_h,
                     overheads.restore_h,
                     overheads.migrate_h,

@@ -29,6 +29,8 @@ _FITS = 1e-9
 
 IDLE = -1
 """Site index of a slot in which nothing is held."""
+NOBODY_LOOKED = -1.0
+"""`Columns.last_gco2_per_kwh` where the intensity of the slot that has just run is not known."""
 
 
 class Columns(NamedTuple):
@@ -53,6 +55,7 @@ class Columns(NamedTuple):
     usd_per_kgco2: FloatArray
     usd_weight: FloatArray
     waiting: FloatArray
+    last_gco2_per_kwh: FloatArray
     checkpoint_h: FloatArray
     restore_h: FloatArray
     migrate_h: FloatArray
@@ -270,7 +273,10 @@ def solve_member(columns, i, intensity, allowed, prices, room, slot_h, hysteresi
                 keep += power * held + waiting + nodes * prices[j, pool] / columns.weight[i]
                 if run[j, region] == np.inf:
                     keep = np.inf
-        paused = stop_h * unit[0, region]
+        paused, last = stop_h * unit[0, region], columns.last_gco2_per_kwh[i]
+        if last != NOBODY_LOOKED:  # the checkpoint belongs to the slot that has just run
+            power_kw = columns.site_running_kw[columns.first_site[i] + region]
+            paused = stop_h * columns.usd_per_kgco2[i] / 1000.0 * last * power_kw
         for r in range(wide):
             starts[r] += paused
         starts[region] = np.inf

@@ -22,6 +22,7 @@ from carbon_ray.core.intensity import IntensityKind, IntensitySeries, Provenance
 from carbon_ray.core.ledger import Outcome, Segment
 from carbon_ray.core.objective import Objective
 from carbon_ray.core.workload import Overheads, Workload
+from carbon_ray.policies.base import PlacementPolicy
 from carbon_ray.testing import FakeCluster, FakeForecasts
 
 T0 = datetime(2022, 5, 2, tzinfo=UTC)
@@ -188,12 +189,18 @@ class World:
         truth: Intensity from T0 on, by region.
         config: The cluster.
         total_steps: Steps of every workload.
+        policy: Placement policy; the controller's own by default.
     """
 
     def __init__(
-        self, folder: Path, truth: dict[str, Sequence[float]], config: ClusterConfig | None = None, total_steps: int = 700
+        self,
+        folder: Path,
+        truth: dict[str, Sequence[float]],
+        config: ClusterConfig | None = None,
+        total_steps: int = 700,
+        policy: PlacementPolicy | None = None,
     ) -> None:
-        self.folder, self.total_steps = folder, total_steps
+        self.folder, self.total_steps, self.policy = folder, total_steps, policy
         self.config = config or config_of()
         self.clock, self.wall = ManualClock(T0), ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
         self.truth = {name.upper(): hourly(name.upper(), values) for name, values in truth.items()}
@@ -214,6 +221,7 @@ class World:
             clock=self.clock,
             cluster=self.cluster,
             forecasts=self.forecasts,
+            policy=self.policy,
             wall=self.wall,
         )
 

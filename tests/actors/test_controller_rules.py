@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from carbon_ray.actors.progress import Beat
 from carbon_ray.actors.workload_state import ORPHANED
 from carbon_ray.books.records import WorkloadStatus
 from carbon_ray.core.decision import Change
@@ -53,12 +52,39 @@ def test_a_workload_that_is_submitted_twice_is_one(make_world: Any, make_workloa
 def test_an_ended_workload_is_not_taken_again(make_world: Any, make_workload: Any) -> None:
     world = make_world(FLAT)
     world.submit(make_workload())
-    world.controller.finish("run", WorkloadStatus.FAILED, "broken")
-    world.controller.finish("run", WorkloadStatus.FAILED, "broken")
-    with pytest.raises(WorkloadRejected, match="already failed; submit it under another name"):
+    world.controller.finish("run", WorkloadStatus.COMPLETED)
+    world.controller.finish("run", WorkloadStatus.COMPLETED)
+    with pytest.raises(WorkloadRejected, match="already completed; submit it under another name"):
         world.controller.submit(make_workload())
     with pytest.raises(WorkloadRejected, match="not live on this cluster; submit it first"):
         world.controller.directive("run")
+
+
+def test_after_a_failure_or_a_cancellation_the_same_name_begins_a_new_run(make_world: Any, make_workload: Any) -> None:
+    world = make_world(FLAT)
+    driver = world.submit(make_workload())
+    world.run_until(lambda: driver.step == 50)
+    driver._close(Outcome.FAILED)
+    driver.die()
+    world.controller.finish("run", WorkloadStatus.FAILED, "broken")
+    changed = make_workload(deadline_at=T0 + timedelta(hours=18))
+    second = world.controller.submit(changed)
+    assert second == replace(changed, workload_id="run-attempt-2"), "as asked for now, and from its own start"
+    assert world.ledger.segments("run-attempt-2") == ()
+    world.restart()
+    assert world.controller.submit(make_workload()) == second, "a live attempt goes on as first submitted"
+    world.controller.finish("run-attempt-2", WorkloadStatus.CANCELLED, "interrupted")
+    third = world.submit(world.controller.submit(make_workload()))
+    assert third.workload_id == "run-attempt-3"
+    world.run_until(lambda: third.is_done)
+    with pytest.raises(WorkloadRejected, match="'run-attempt-3' has already completed"):
+        world.controller.submit(make_workload())
+    assert [(one.workload.workload_id, one.status) for one in world.ledger.workloads()] == [
+        ("run", WorkloadStatus.FAILED),
+        ("run-attempt-2", WorkloadStatus.CANCELLED),
+        ("run-attempt-3", WorkloadStatus.COMPLETED),
+    ]
+    assert [segment.outcome for segment in world.ledger.segments("run")] == [Outcome.FAILED]
 
 
 @pytest.mark.parametrize(
@@ -389,14 +415,12 @@ def test_a_restarted_controller_gives_everybody_time_to_be_heard(make_world: Any
     assert in_order(world, "west")
 
 
-def test_any_sign_of_life_makes_an_orphan_an_ordinary_workload(make_world: Any, make_workload: Any) -> None:
+def test_any_word_of_a_driver_makes_an_orphan_an_ordinary_workload(make_world: Any, make_workload: Any) -> None:
     world = make_world(FLAT)
     world.submit(make_workload())
-    beat = Beat(workload_id="run", segment_index=0, epoch=1)
     signs = (
         lambda: world.controller.directive("run"),
         lambda: world.controller.has_nodes("run"),
-        lambda: world.controller.beat(beat),
         lambda: world.controller.segments("run"),
         lambda: world.controller.put_segment(world.ledger.segments("run")[-1]),
     )
@@ -411,6 +435,36 @@ def test_any_sign_of_life_makes_an_orphan_an_ordinary_workload(make_world: Any, 
         world.round()
         assert world.target() == "west"
         assert len(world.ledger.segments("run")) == 1
+
+
+def test_a_driver_that_says_it_goes_is_let_go_at_once_and_its_workers_do_not_call_it_back(make_world: Any, make_workload: Any) -> None:
+    world = make_world(FLAT)
+    driver = world.submit(make_workload())
+    world.run_until(lambda: driver.step == 100)
+    last_beat = driver._beat()
+    driver.die()
+    world.controller.leave("run")
+    record = world.ledger.workload("run")
+    assert (record.status, record.detail) == (WorkloadStatus.SUSPENDED, ORPHANED)
+    assert world.target() is None
+    (segment,) = world.ledger.segments("run")
+    assert (segment.end_at, segment.outcome, segment.end_step) == (world.clock.now(), Outcome.LOST, 100)
+    epoch = world.ledger.directive("run").epoch
+    for _ in range(3):  # Ray needs a moment to end the workers of a job
+        assert world.controller.beat(last_beat).target is None
+        world.round()
+    world.controller.leave("run")  # twice is once
+    assert world.ledger.directive("run").epoch == epoch
+    assert world.ledger.workload("run").detail == ORPHANED
+    assert not world.cluster.alive("gpu-west")
+
+    again = world.submit(make_workload())
+    assert again.step == 100
+    world.run_until(lambda: again.is_done)
+    assert world.status() is WorkloadStatus.COMPLETED
+    world.controller.leave("run")
+    world.controller.leave("unheard of")
+    assert world.status() is WorkloadStatus.COMPLETED
 
 
 def test_a_worker_that_was_only_cut_off_is_told_to_stop_and_goes_on_later(make_world: Any, make_workload: Any) -> None:

@@ -104,6 +104,7 @@ def through_the_policy(table: HourlyTable, forecasts: Blurred, job: Job, hour: i
         is_started=job.is_started,
         emitted_gco2=job.emitted,
         run_now_gco2=run_now_gco2,
+        last_gco2_per_kwh=float(table.values_gco2_per_kwh[hour - 1, job.at]) if job.is_running else None,
     )
     around = Surroundings(regions=regions, snapshot=ForecastSnapshot(version=1, issued_at=now, forecasts=exact))
     _, decision = policy.decide(workload, progress, around, now=now)

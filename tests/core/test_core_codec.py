@@ -151,6 +151,7 @@ VALUES: list[Any] = [
         workers=3,
         moves=1,
         spent_usd=2.5,
+        last_gco2_per_kwh=90.5,
         remaining_high_h=2.5,
     ),
 ]

@@ -104,6 +104,7 @@ def members(draw: st.DrawFn, name: str, slots: int, regions: int) -> Member:
         is_running=is_running,
         is_started=draw(st.booleans()),
         starting_s=draw(st.sampled_from([0.0, startup_s])) if is_running else 0.0,
+        last_gco2_per_kwh=draw(st.sampled_from([None, 0.0, 37.0, 700.0])) if is_running else None,
     )
     return Member(workload=workload, progress=progress, priority=draw(st.sampled_from([1.0, 1.0, 3.0])))
 

@@ -45,6 +45,7 @@ class Instance:
     is_running: bool
     is_started: bool
     starting_s: float
+    last_gco2_per_kwh: float | None
     blocked_slots: tuple[int, ...]
 
     @property
@@ -85,6 +86,7 @@ class Instance:
             is_running=self.is_running,
             is_started=self.is_started,
             starting_s=self.starting_s,
+            last_gco2_per_kwh=self.last_gco2_per_kwh,
         )
 
     def surroundings(self) -> Surroundings:
@@ -141,13 +143,13 @@ def cost_of(instance: Instance, path: tuple[int, ...]) -> float | None:
     gco2 = usd = 0.0
     at, is_started, done, slot = instance.progress_region, instance.is_started, 0, 0
 
-    def emit(hours: float, load: float, slot: int, region: int) -> None:
+    def emit(hours: float, load: float, slot: int, region: int, intensity: float | None = None) -> None:
         nonlocal gco2
         kw = 2 * instance.tdp_w[region] / 1000 * (0.25 + 0.75 * load) * instance.pue[region]
-        gco2 += hours * kw * instance.intensity[slot][region]
+        gco2 += hours * kw * (instance.intensity[slot][region] if intensity is None else intensity)
 
     if instance.is_running and path[0] != at:
-        emit(overheads.checkpoint_h, 0.8, 0, at)
+        emit(overheads.checkpoint_h, 0.8, 0, at, instance.last_gco2_per_kwh)
     for region, stretch in itertools.groupby(path):
         length = len(list(stretch))
         if region == IDLE:
@@ -220,6 +222,7 @@ def instances(draw: st.DrawFn, max_slots: int = 5, max_regions: int = 3) -> Inst
         is_running=is_running,
         is_started=is_started,
         starting_s=draw(st.sampled_from([0.0, 600.0, SLOT_S, 2700.0])) if is_running else 0.0,
+        last_gco2_per_kwh=draw(st.sampled_from([None, 0.0, 37.0, 700.0])) if is_running else None,
         blocked_slots=tuple(draw(st.lists(st.sampled_from([0, 0, 0, 1, 3]), min_size=regions, max_size=regions))),
     )
 

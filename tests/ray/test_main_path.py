@@ -24,6 +24,7 @@ from ray.job_submission import JobSubmissionClient
 
 from carbon_ray.actors.handles import ControllerClient
 from carbon_ray.actors.views import Books
+from carbon_ray.actors.workload_state import ORPHANED
 from carbon_ray.books.ledger import Ledger
 from carbon_ray.books.records import NodeEventKind, WorkloadStatus
 from carbon_ray.cluster.local_cluster import LocalCluster
@@ -243,6 +244,33 @@ def test_forecasts_controller_and_node_may_be_killed(cluster: LocalCluster, refe
     after = next(segment for segment in books.segments if segment.index > lost[0].index and segment.start_step is not None)
     # It went on from the newest checkpoint; the books knew at least the one before it to be safe.
     assert lost[0].end_step <= after.start_step <= lost[0].reached_step
+
+
+def test_a_stopped_job_lets_its_nodes_go_at_once_and_goes_on_when_submitted_again(cluster: LocalCluster) -> None:
+    client, job_id, _ = submit(cluster, "stopped", *LONG_JOB, "--checkpoint-every-s", "2")
+    controller = ControllerClient()
+
+    def saved() -> bool:
+        newest = controller.segments("stopped")[-1:]
+        return any(segment.end_at is None and segment.end_step > 0 for segment in newest)
+
+    wait_until("a checkpoint is safe", lambda: step_of("stopped") > 0 and saved(), 120)
+    client.stop_job(job_id)
+    wait_until("the job is gone", lambda: client.get_job_status(job_id).is_terminal(), 20)
+    time.sleep(5)  # workers that outlive the driver for a moment do not call it back
+    (view,) = [one for one in controller.views() if one.workload.workload_id == "stopped"]
+    assert (view.status, view.detail, view.directive.target) == (WorkloadStatus.SUSPENDED, ORPHANED, None)
+    stopped = view.segments[-1]
+    assert stopped.outcome is Outcome.LOST
+    client, job_id, _ = submit(cluster, "stopped", *LONG_JOB, "--checkpoint-every-s", "2")
+
+    def resumed_at_step() -> int | None:
+        newest = controller.segments("stopped")[-1]
+        return newest.start_step if newest.index > stopped.index else None
+
+    wait_until("it goes on", resumed_at_step, 180)
+    assert (resumed_at_step() or 0) >= stopped.end_step > 0
+    client.stop_job(job_id)
 
 
 def test_a_job_that_cannot_be_met_says_so_and_leaves_nothing(cluster: LocalCluster) -> None:

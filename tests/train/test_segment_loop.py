@@ -50,6 +50,7 @@ class ScriptedController:
         self.without_nodes = 0
         self.known: dict[int, Segment] = {}
         self.finished: list[tuple[WorkloadStatus, str]] = []
+        self.left: list[list[Outcome | None]] = []
         self.asked = 0
         self.is_away = False
 
@@ -83,6 +84,9 @@ class ScriptedController:
 
     def finish(self, workload_id: str, status: WorkloadStatus, detail: str = "") -> None:
         self.finished.append((status, detail))
+
+    def leave(self, workload_id: str) -> None:
+        self.left.append([segment.outcome for segment in self.segments(workload_id)])
 
 
 Step = Callable[[SegmentInfo], Any]
@@ -195,6 +199,22 @@ def test_an_interruption_cancels_and_closes_the_segment() -> None:
         run(controller, fails(KeyboardInterrupt()))
     assert outcomes(controller) == [("east", Outcome.FAILED)]
     assert controller.finished == [(WorkloadStatus.CANCELLED, "interrupted")]
+
+
+def test_a_process_that_is_told_to_end_closes_the_segment_and_then_says_so() -> None:
+    controller = ScriptedController(told(1, "east"))
+    with pytest.raises(SystemExit):
+        run(controller, fails(SystemExit(15)))
+    assert controller.left == [[Outcome.LOST]]
+    assert controller.finished == []
+
+
+def test_a_process_that_is_told_to_end_while_it_waits_says_so() -> None:
+    controller = ScriptedController(told(1, None))
+    controller.directive = fails(SystemExit(15))  # type: ignore[assignment]
+    with pytest.raises(SystemExit):
+        run(controller)
+    assert controller.left == [[]]
 
 
 def test_what_a_dead_driver_left_open_is_closed_first() -> None:
