@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import datetime
 
 from carbon_ray.actors.counting import Counting
@@ -76,15 +77,23 @@ class Steering:
         return Surroundings(regions=self._config.regions, snapshot=snapshot, blocked_until=blocked)
 
     def steer(
-        self, state: WorkloadState, snapshot: ForecastSnapshot | None, holding: Collection[str], *, may_disrupt: bool, now: datetime
+        self,
+        state: WorkloadState,
+        snapshot: ForecastSnapshot | None,
+        holding: Collection[str],
+        *,
+        may_disrupt: bool,
+        is_quiet: bool = False,
+        now: datetime,
     ) -> bool:
-        """Decide, check again, act for one workload; True if that disturbed a running one."""
+        """Decide, check again, act for one workload; True if that disturbed a running one. In quiet hours only its deadline may."""
         segments = self._ledger.segments(state.workload_id)
         workload, progress = state.workload(segments, now=now), state.progress(segments, now=now)
         if snapshot is not None:
             progress = self._counting.counted(progress, workload, segments, snapshot, now=now)
         decision = self._decide(state, workload, progress, snapshot, holding, now)
-        if decision.change is Change.KEEP or (decision.change in _DISRUPTIVE and not may_disrupt):
+        is_held_back = not may_disrupt or (is_quiet and not decision.is_forced)
+        if decision.change is Change.KEEP or (decision.change in _DISRUPTIVE and is_held_back):
             return False
         checked_at = self._clock.now()
         fresh = state.progress(self._ledger.segments(state.workload_id), now=checked_at)
@@ -146,6 +155,13 @@ class Steering:
             reason=f"run in {where}: there is no usable forecast to wait for",
             is_forced=True,
         )
+
+    def tell_again(self, state: WorkloadState, reason: str, now: datetime) -> None:
+        """Tell a workload the same under a new epoch, so that its driver begins a new segment: other nodes come than it waited for."""
+        directive = replace(state.directive, epoch=state.directive.epoch + 1, reason=reason)
+        self._ledger.put_directive(directive, now)
+        state.directive, state.told_at = directive, self._wall.now()
+        log.info("%s: %s", state.workload_id, reason)
 
     def direct(self, state: WorkloadState, decision: Decision, now: datetime) -> None:
         """Tell the workload what was decided, and record it."""

@@ -1,16 +1,19 @@
-"""The nodes of all regions: what a worker count takes, and who holds how many. Nothing is ever given out twice."""
+"""The nodes of all regions: what a worker count takes, on which terms, and who holds how many. Nothing is ever given out twice."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from carbon_ray.core.decision import Placement
 from carbon_ray.core.errors import NoCapacityError, UnknownRegionError
-from carbon_ray.core.region import Region
+from carbon_ray.core.region import Market, NodeType, Region
 from carbon_ray.core.units import W_PER_KW
 from carbon_ray.core.workload import Workload
+from carbon_ray.policies.capacity import Need, SpotRule, offers_for
 from carbon_ray.sim.jobs import JobSet
+from carbon_ray.sim.mishaps import StockOuts
 from carbon_ray.sim.truth import ZoneTruth
 
 
@@ -26,14 +29,24 @@ class Holding:
     idle_kw: float
     usd_per_h: float
     truth: ZoneTruth
+    market: Market = Market.ON_DEMAND
+    interruptions_per_h: float = 0.0
 
     @classmethod
-    def of(cls, workload: Workload, region: Region, workers: int, truth: ZoneTruth) -> Holding | None:
-        """The cheapest nodes that hold the workers, priced as plans are; None where none do."""
-        offer = region.node_type_for(workers, workload.resources_per_worker)
-        if offer is None:
-            return None
-        node_type, nodes = offer
+    def of(cls, workload: Workload, region: Region, workers: int, truth: ZoneTruth) -> tuple[Holding, ...]:
+        """The nodes of each type that hold the workers; first those that plans reckon with, none where none do."""
+        first = region.node_type_for(workers, workload.resources_per_worker)
+        if first is None:
+            return ()
+        others = [
+            (one, nodes)
+            for one in region.node_types
+            if one is not first[0] and (nodes := one.nodes_for(workers, workload.resources_per_worker)) is not None
+        ]
+        return tuple(cls._of(workload, region, workers, truth, node_type, nodes) for node_type, nodes in (first, *others))
+
+    @classmethod
+    def _of(cls, workload: Workload, region: Region, workers: int, truth: ZoneTruth, node_type: NodeType, nodes: int) -> Holding:
         return cls(
             region=region.name,
             workers=workers,
@@ -43,6 +56,8 @@ class Holding:
             idle_kw=nodes * node_type.power.power_w(0.0) / W_PER_KW * region.pue,
             usd_per_h=nodes * node_type.usd_per_h,
             truth=truth,
+            market=node_type.market,
+            interruptions_per_h=nodes * node_type.interruptions_per_h,
         )
 
 
@@ -57,11 +72,25 @@ class Nodes:
         truth: What comes true in each, by region name.
         jobs: All that will ever ask: where even all of them together do not fill a node type, nobody is in anybody's way.
         is_shared: False = each job has all nodes to itself.
+        origin_at: Second 0, aware UTC.
+        spot: When a job may have spot nodes.
+        shortages: When a region's spot nodes are out of stock.
     """
 
-    def __init__(self, regions: Mapping[str, Region], truth: Mapping[str, ZoneTruth], jobs: JobSet, *, is_shared: bool) -> None:
+    def __init__(
+        self,
+        regions: Mapping[str, Region],
+        truth: Mapping[str, ZoneTruth],
+        jobs: JobSet,
+        *,
+        is_shared: bool,
+        origin_at: datetime,
+        spot: SpotRule,
+        shortages: Mapping[str, StockOuts],
+    ) -> None:
         self._regions, self._truth = regions, truth
-        self._holdings: dict[_Key, Holding | None] = {}
+        self._origin, self._spot, self._shortages = origin_at, spot, shortages
+        self._holdings: dict[_Key, tuple[Holding, ...]] = {}
         self._free = {(name, one.name): one.max_nodes for name, region in regions.items() for one in region.node_types}
         self._is_shared = is_shared
         most = sum(job.workload.workers for job in jobs.jobs)  # a worker never takes more than a node
@@ -73,7 +102,15 @@ class Nodes:
         return bool(self._scarce)
 
     def holding(self, workload: Workload, region: str, workers: int) -> Holding | None:
-        """The nodes that so many workers take there; None where they never fit.
+        """The nodes that plans reckon with for so many workers there; None where they never fit.
+
+        Raises:
+            UnknownRegionError: There is no such region.
+        """
+        return next(iter(self.holdings(workload, region, workers)), None)
+
+    def holdings(self, workload: Workload, region: str, workers: int) -> tuple[Holding, ...]:
+        """The nodes of each type that so many workers would take there.
 
         Raises:
             UnknownRegionError: There is no such region.
@@ -117,22 +154,66 @@ class Nodes:
         """Regions whose nodes for this workload are held by others."""
         full = set()
         for name in workload.regions:
-            holding = self.holding(workload, name, workload.workers)
-            if holding is not None and (name, holding.node_type) in self._scarce and self._free[name, holding.node_type] < holding.nodes:
+            holdings = self.holdings(workload, name, workload.workers)
+            if holdings and all((name, one.node_type) in self._scarce and not self._has_room(one) for one in holdings):
                 full.add(name)
         return full
 
-    def take(self, workload: Workload, target: Placement) -> Holding:
-        """Take the nodes of a placement.
+    def take(self, workload: Workload, target: Placement, *, left_h: float, now_s: float) -> Holding:
+        """Take the nodes of a placement: of the types that have room the one that the capacity policy would give.
+
+        Args:
+            workload: For whom.
+            target: Where, and how many workers.
+            left_h: Running hours that are still to do.
+            now_s: Seconds from the origin.
 
         Raises:
             NoCapacityError: They are not free, or never there.
         """
-        holding = self.holding(workload, target.region, target.workers)
-        if holding is None or (self._is_shared and self._free[holding.region, holding.node_type] < holding.nodes):
+        holdings = self.holdings(workload, target.region, target.workers)
+        free = [one for one in holdings if not self._is_shared or self._has_room(one)]
+        if not free:
             raise NoCapacityError(f"region {target.region} has no free nodes for {target.workers} workers")
+        holding = free[0] if len(holdings) == 1 else self._choice(workload, target, free, left_h, now_s)
         self._free[holding.region, holding.node_type] -= holding.nodes
         return holding
+
+    def _choice(self, workload: Workload, target: Placement, free: Sequence[Holding], left_h: float, now_s: float) -> Holding:
+        now, truth = self._origin + timedelta(seconds=now_s), self._truth[target.region]
+        need = Need(
+            workload=workload,
+            region=target.region,
+            workers=target.workers,
+            start_at=now,
+            end_at=now + timedelta(hours=left_h),
+            remaining_h=left_h,
+        )
+        offers = offers_for(
+            need,
+            self._regions[target.region],
+            # What is known by now is the interval that has ended.
+            intensity_gco2_per_kwh=truth.before(now_s) if now_s > truth.start_s else truth.at(now_s),
+            out_of_stock={one.node_type for one in free if self.is_short(one, now_s)},
+            rule=self._spot,
+        )
+        by_type = {one.node_type: one for one in free}
+        return next((by_type[offer.node_type.name] for offer in offers if offer.node_type.name in by_type), free[0])
+
+    def is_short(self, holding: Holding, now_s: float) -> bool:
+        """True while these are spot nodes and those of their region are out of stock."""
+        return holding.market is Market.SPOT and self._shortages[holding.region].until(now_s) is not None
+
+    def take_again(self, holding: Holding, workload: Workload, *, left_h: float, now_s: float) -> Holding:
+        """Take nodes for the workers that have just given those back: others, where others are better now."""
+        try:
+            return self.take(workload, Placement(region=holding.region, workers=holding.workers), left_h=left_h, now_s=now_s)
+        except NoCapacityError:  # another job has reserved more than there is, as it may where it takes back
+            self._free[holding.region, holding.node_type] -= holding.nodes
+            return holding
+
+    def _has_room(self, holding: Holding) -> bool:
+        return self._free[holding.region, holding.node_type] >= holding.nodes
 
     def take_back(self, holding: Holding | None) -> Holding | None:
         """Take again what was just given."""
