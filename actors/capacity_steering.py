@@ -60,23 +60,29 @@ class CapacitySteering:
 
     # Who is given what
 
-    def _held(self, state: WorkloadState) -> _Given | None:
-        """The nodes that a workload was given; None while suspended, or where the configuration no longer offers them.
-
-        A workload that was told and not given any yet counts as given what its open segment is booked on, else what plans reckon
-        with.
-        """
-        target = state.directive.target
-        region = self._regions.get(target.region) if target else None
-        if target is None or region is None:
+    def _given_to(self, state: WorkloadState) -> _Given | None:
+        """The nodes that a workload was given for its directive, or that its open segment is booked on; None where it has none yet."""
+        target, epoch = state.directive.target, state.directive.epoch
+        if target is None or target.region not in self._regions:
             return None
         given = self._given.get(state.workload_id)
-        if given is not None and given.epoch == state.directive.epoch:
+        if given is not None and given.epoch == epoch:
             return given
         booked = next((one for one in self._ledger.segments(state.workload_id) if one.end_at is None), None)
-        for node_type in region.node_types if len(region.node_types) > 1 and booked is not None else ():
-            if booked is not None and (node_type.name, region.name) == (booked.node_type, booked.region):
-                return _Given(epoch=state.directive.epoch, node_type=node_type, nodes=booked.nodes)
+        if booked is None or booked.region != target.region:
+            return None
+        is_vain = booked.running_at is None and booked.node_type in self._full_types
+        types = {node_type.name: node_type for node_type in self._regions[target.region].node_types}
+        if is_vain or booked.node_type not in types:
+            return None
+        return _Given(epoch=epoch, node_type=types[booked.node_type], nodes=booked.nodes)
+
+    def _held(self, state: WorkloadState) -> _Given | None:
+        """What it was given, or else what plans reckon with; None while suspended, or where the configuration has no such nodes."""
+        given, target = self._given_to(state), state.directive.target
+        region = self._regions.get(target.region) if target else None
+        if given is not None or target is None or region is None:
+            return given
         offer = region.node_type_for(target.workers, state.submitted.resources_per_worker)
         return None if offer is None else _Given(epoch=state.directive.epoch, node_type=offer[0], nodes=offer[1])
 
@@ -123,9 +129,7 @@ class CapacitySteering:
         out: list[Need] = []
         for state in live:
             segments = self._ledger.segments(state.workload_id)
-            given = self._given.get(state.workload_id)
-            held = self._held(state) if given is None or given.epoch == state.directive.epoch else None
-            is_booked = any(one.end_at is None for one in segments)
+            given = self._given_to(state)
             out += needs_of(
                 state.workload(segments),
                 state.progress(segments, now=now),
@@ -133,7 +137,7 @@ class CapacitySteering:
                 None if state.is_orphan else state.plan,
                 now=now,
                 reason=state.directive.reason,
-                held=held.node_type.name if held is not None and (given is not None or is_booked) else None,
+                held=given.node_type.name if given is not None else None,
             )
         return out
 
