@@ -18,7 +18,7 @@ from carbon_ray.core.errors import CarbonRayError
 from carbon_ray.core.forecast import ForecastSnapshot
 from carbon_ray.core.ledger import Segment
 from carbon_ray.core.region import NodeType
-from carbon_ray.policies.capacity import Claim, Need, PendingRequest, assign, needs_of
+from carbon_ray.policies.capacity import Claim, Need, PendingRequest, anticipated, assign, needs_of
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +53,8 @@ class CapacitySteering:
         self._full_types = FullRegions(ledger, settings.block_s, note=FULL_TYPES_NOTE)
         self._newest = ledger.newest_plan()
         self._given: dict[str, _Given] = {}
+        self._slot_s = settings.slot_s
+        self._planned: dict[str, Need] = {}
 
     def may_disturb(self, now: datetime) -> bool:
         """False in quiet hours: then only a deadline suspends or moves a running workload."""
@@ -178,7 +180,8 @@ class CapacitySteering:
         """
         self._full_types.reopen(now)
         live, intensity = tuple(live), self._intensity(snapshot, now)
-        needs = self._needs(live, now)
+        needs = anticipated(self._needs(live, now), self._planned, slot_s=self._slot_s, now=now)
+        self._planned = {one.workload.workload_id: one for one in reversed(needs) if not one.is_told}
         claims = assign(
             needs, self._regions, intensity_gco2_per_kwh=intensity, out_of_stock=self._full_types.reasons.keys(), rule=self._rule
         )

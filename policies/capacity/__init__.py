@@ -7,7 +7,7 @@ nodes over time, `budget` and `consolidation` say what may go, and `policy` puts
 from __future__ import annotations
 
 from carbon_ray.policies.capacity.budget import DisruptionBudget, QuietHours
-from carbon_ray.policies.capacity.demand import Need, PendingRequest, needs_of
+from carbon_ray.policies.capacity.demand import Need, PendingRequest, anticipated, needs_of
 from carbon_ray.policies.capacity.horizon import Claim, Horizon
 from carbon_ray.policies.capacity.mix import assign
 from carbon_ray.policies.capacity.offers import Offer, SpotRule, offers_for
@@ -24,6 +24,7 @@ __all__ = [
     "PendingRequest",
     "QuietHours",
     "SpotRule",
+    "anticipated",
     "assign",
     "needs_of",
     "offers_for",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -122,6 +122,32 @@ def needs_of(
             )
         )
         left_h = max(0.0, left_h - max(0.0, hours(step.end_at - step.start_at) - startup_h))
+    return tuple(out)
+
+
+def anticipated(needs: Iterable[Need], seen: Mapping[str, Need], *, slot_s: float, now: datetime) -> tuple[Need, ...]:
+    """The needs, with the next planned one of each workload at the earliest instant at which a former plan had it begin.
+
+    A plan is made on slots that are counted from its own now, so until it begins a step drifts ahead, by up to a slot, and then
+    is there at once. The earliest instant announced is when it will be. One that was announced and has passed, or that is more than a
+    slot away from what is planned now, is forgotten: the plan has changed.
+
+    Args:
+        needs: As planned now.
+        seen: The next planned need of each workload, as this function gave it in the round before.
+        slot_s: Length of a planning slot, seconds.
+        now: Present instant.
+    """
+    out, met = list[Need](), set[str]()
+    for need in needs:
+        workload_id = need.workload.workload_id
+        if not need.is_told and workload_id not in met:
+            met.add(workload_id)
+            before = seen.get(workload_id)
+            is_same = before is not None and (before.region, before.workers) == (need.region, need.workers)
+            if is_same and before is not None and now < before.start_at < need.start_at <= before.start_at + timedelta(seconds=slot_s):
+                need = replace(need, start_at=before.start_at, reason=before.reason)
+        out.append(need)
     return tuple(out)
 
 

@@ -138,6 +138,22 @@ def test_nodes_are_asked_for_before_the_plan_has_them_run(
         assert warm.types["gpu-west"].reason.endswith("; a node takes 1800 s to start")
 
 
+def test_a_start_shorter_than_a_slot_is_foreseen_too(make_world: Any, make_workload: Any, make_config: Any) -> None:
+    world = make_world(LATER, config=with_startup(make_config(), 300.0))
+    driver = world.submit(make_workload())
+    asked_at = None
+    while world.target() is None:
+        world.clock.advance(timedelta(minutes=1))
+        world.wall.advance(timedelta(seconds=1))
+        world.controller.step()
+        driver.tick()
+        asked_at = asked_at or (world.clock.now() if least(world) else None)
+    assert asked_at is not None
+    assert timedelta(minutes=4) <= world.clock.now() - asked_at <= timedelta(minutes=5)
+    told = [plan.version for plan in world.cluster.plans]
+    assert told[-1] <= 12, "content does not change with every round"
+
+
 # What goes
 
 

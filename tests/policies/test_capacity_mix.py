@@ -19,7 +19,7 @@ from carbon_ray.core.objective import Objective
 from carbon_ray.core.plan import Expected, Plan, PlanStep
 from carbon_ray.core.region import Market, NodeType, PowerModel, Region
 from carbon_ray.core.workload import Overheads, Progress, Workload
-from carbon_ray.policies.capacity import Claim, Horizon, Need, SpotRule, assign, needs_of, offers_for
+from carbon_ray.policies.capacity import Claim, Horizon, Need, SpotRule, anticipated, assign, needs_of, offers_for
 from carbon_ray.policies.capacity.offers import expected_usd_per_h, poisson_at_most
 
 T0 = datetime(2022, 1, 3, tzinfo=UTC)
@@ -126,6 +126,41 @@ def test_slack_is_what_is_left_after_the_work_and_its_start() -> None:
     assert need(one, start=5.0).slack_h == pytest.approx(15.0)
     assert need(one, remaining_h=1.0).slack_h == pytest.approx(23.0)
     assert need(replace(one, safety_margin_s=3600.0)).slack_h == pytest.approx(19.0)
+
+
+@pytest.mark.parametrize("begins_h", [1.0, 1.1, 2.5])
+def test_the_start_of_a_drifting_step_is_known_a_slot_ahead(begins_h: float) -> None:
+    """A planner that starts at `begins_h`, on slots of a quarter of an hour from its own now."""
+    seen: dict[str, Need] = {}
+    told = []
+    begins_s = round(begins_h * 3600)
+    for second in range(0, begins_s, 60):
+        slots = math.ceil((begins_s - second) / 900)
+        drifting = need(start=second / 3600 + slots / 4, end=99.0, is_told=False)
+        (found,) = anticipated([drifting], seen, slot_s=900.0, now=at(second / 3600))
+        seen = {"w": found}
+        told.append((begins_s - second, (found.start_at - at(begins_h)).total_seconds()))
+    assert all(abs(error_s) < 60 for ahead_s, error_s in told if ahead_s <= 840)
+    assert all(0 <= error_s < 900 for _, error_s in told)
+
+
+@pytest.mark.parametrize(
+    ("before", "planned", "expected"),
+    [
+        (None, 1.1, 1.1),
+        (1.0, 1.1, 1.0),
+        (1.0, 0.9, 0.9),
+        (1.0, 1.26, 1.26),  # more than a slot later: the plan has changed
+        (0.4, 0.6, 0.6),  # it was to begin and did not
+    ],
+)
+def test_what_was_announced_counts_while_the_plan_is_the_same(before: float | None, planned: float, expected: float) -> None:
+    seen = {} if before is None else {"w": need(start=before, is_told=False, reason="before")}
+    one, other = need(start=planned, is_told=False), need(start=9.0, end=10.0, is_told=False)
+    found = anticipated([need(), one, other], seen, slot_s=900.0, now=at(0.5))
+    assert [each.start_at for each in found] == [at(0.0), at(expected), at(9.0)]
+    moved = anticipated([replace(one, region="west")], seen, slot_s=900.0, now=at(0.5))
+    assert moved[0].start_at == at(planned)
 
 
 # Counting
