@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -17,8 +18,8 @@ from carbon_ray.core.capacity import CapacityPlan
 from carbon_ray.core.errors import CarbonRayError
 from carbon_ray.core.forecast import ForecastSnapshot
 from carbon_ray.core.ledger import Segment
-from carbon_ray.core.region import NodeType
-from carbon_ray.policies.capacity import Claim, Need, PendingRequest, anticipated, assign, needs_of
+from carbon_ray.core.region import NodeType, Region
+from carbon_ray.policies.capacity import Claim, Need, PendingRequest, anticipated, assign, needs_of, with_room
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +109,14 @@ class CapacitySteering:
                 needed += theirs.nodes
         ready = sum(node.node_type == held.node_type.name and not node.is_draining for node in self._roster.workers)
         return ready >= needed
+
+    def regions_for(self, state: WorkloadState) -> Mapping[str, Region]:
+        """The regions as a workload's plan should see them: without node types that others were given to the last node."""
+        taken = Counter[str]()
+        for workload_id, given in self._given.items():
+            if workload_id != state.workload_id:
+                taken[given.node_type.name] += given.nodes
+        return with_room(self._regions, taken, state.submitted.workers, state.submitted.resources_per_worker)
 
     def turn_to_others(self, state: WorkloadState, reason: str, now: datetime) -> bool:
         """Leave the node type that gives a workload no nodes out for a while; False if its region has no other one for it."""

@@ -309,7 +309,10 @@ class Controller:
             target = state.directive.target
             holding = {target.region} if target and self._capacity.has_nodes(state, self._live.values()) else set[str]()
             try:
-                disrupted |= self._steering.steer(state, snapshot, holding, may_disrupt=not disrupted, is_quiet=is_quiet, now=now)
+                regions = self._capacity.regions_for(state)
+                disrupted |= self._steering.steer(
+                    state, snapshot, holding, may_disrupt=not disrupted, is_quiet=is_quiet, regions=regions, now=now
+                )
             except CarbonRayError as error:
                 log.warning("%s: %s", state.workload_id, error)
         return disrupted

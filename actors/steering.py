@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -18,6 +18,7 @@ from carbon_ray.core.clock import Clock
 from carbon_ray.core.decision import Change, Decision, Directive, Placement
 from carbon_ray.core.errors import CarbonRayError, DecisionRefused, ForecastHorizonError, NoCapacityError, UnknownZoneError
 from carbon_ray.core.forecast import ForecastSnapshot
+from carbon_ray.core.region import Region
 from carbon_ray.core.workload import Progress, Workload
 from carbon_ray.policies.base import PlacementPolicy, Surroundings, placement_of
 from carbon_ray.policies.guards import Guards
@@ -66,15 +67,18 @@ class Steering:
             log.warning("no usable forecast: %s", error)
             return None
 
-    def around(self, snapshot: ForecastSnapshot, holding: Collection[str] = ()) -> Surroundings:
+    def around(
+        self, snapshot: ForecastSnapshot, holding: Collection[str] = (), regions: Mapping[str, Region] | None = None
+    ) -> Surroundings:
         """The world as a policy sees it.
 
         Args:
             snapshot: Forecasts.
             holding: Regions in which the workload has its nodes: that they give no more does not concern it.
+            regions: As the workload should see them; as configured by default.
         """
         blocked = {name: until_at for name, until_at in self._full_regions.until_at.items() if name not in holding}
-        return Surroundings(regions=self._config.regions, snapshot=snapshot, blocked_until=blocked)
+        return Surroundings(regions=regions or self._config.regions, snapshot=snapshot, blocked_until=blocked)
 
     def steer(
         self,
@@ -84,6 +88,7 @@ class Steering:
         *,
         may_disrupt: bool,
         is_quiet: bool = False,
+        regions: Mapping[str, Region] | None = None,
         now: datetime,
     ) -> bool:
         """Decide, check again, act for one workload; True if that disturbed a running one. In quiet hours only its deadline may."""
@@ -91,13 +96,13 @@ class Steering:
         workload, progress = state.workload(segments, now=now), state.progress(segments, now=now)
         if snapshot is not None:
             progress = self._counting.counted(progress, workload, segments, snapshot, now=now)
-        decision = self._decide(state, workload, progress, snapshot, holding, now)
+        decision = self._decide(state, workload, progress, snapshot, holding, regions, now)
         is_held_back = not may_disrupt or (is_quiet and not decision.is_forced)
         if decision.change is Change.KEEP or (decision.change in _DISRUPTIVE and is_held_back):
             return False
         checked_at = self._clock.now()
         fresh = state.progress(self._ledger.segments(state.workload_id), now=checked_at)
-        around = self.around(snapshot or ForecastSnapshot(version=0, issued_at=now, forecasts={}), holding)
+        around = self.around(snapshot or ForecastSnapshot(version=0, issued_at=now, forecasts={}), holding, regions)
         try:
             admitted = self._guards.admit(decision, workload, fresh, around, now=checked_at)
         except (DecisionRefused, NoCapacityError) as refusal:
@@ -113,11 +118,12 @@ class Steering:
         progress: Progress,
         snapshot: ForecastSnapshot | None,
         holding: Collection[str],
+        regions: Mapping[str, Region] | None,
         now: datetime,
     ) -> Decision:
         if snapshot is not None:
             try:
-                state.plan, decision = self._policy.decide(workload, progress, self.around(snapshot, holding), now=now)
+                state.plan, decision = self._policy.decide(workload, progress, self.around(snapshot, holding, regions), now=now)
                 return decision
             except (ForecastHorizonError, UnknownZoneError) as error:
                 log.warning("%s: %s", workload.workload_id, error)

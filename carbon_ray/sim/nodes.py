@@ -11,7 +11,7 @@ from carbon_ray.core.errors import NoCapacityError, UnknownRegionError
 from carbon_ray.core.region import Market, NodeType, Region
 from carbon_ray.core.units import W_PER_KW
 from carbon_ray.core.workload import Workload
-from carbon_ray.policies.capacity import Need, SpotRule, offers_for
+from carbon_ray.policies.capacity import Need, SpotRule, offers_for, with_room
 from carbon_ray.sim.jobs import JobSet
 from carbon_ray.sim.mishaps import StockOuts
 from carbon_ray.sim.truth import ZoneTruth
@@ -92,7 +92,9 @@ class Nodes:
         self._origin, self._spot, self._shortages = origin_at, spot, shortages
         self._holdings: dict[_Key, tuple[Holding, ...]] = {}
         self._free = {(name, one.name): one.max_nodes for name, region in regions.items() for one in region.node_types}
+        self._most = dict(self._free)
         self._is_shared = is_shared
+        self._is_mixed = is_shared and any(len(region.node_types) > 1 for region in regions.values())
         most = sum(job.workload.workers for job in jobs.jobs)  # a worker never takes more than a node
         self._scarce = {key for key, free in self._free.items() if is_shared and free < most}
 
@@ -211,6 +213,15 @@ class Nodes:
         except NoCapacityError:  # another job has reserved more than there is, as it may where it takes back
             self._free[holding.region, holding.node_type] -= holding.nodes
             return holding
+
+    def regions_for(self, workload: Workload, own: Holding | None) -> Mapping[str, Region]:
+        """The regions as a workload's plan should see them: without node types that others hold to the last node."""
+        if not self._is_mixed:
+            return self._regions
+        full = {name: most for (region, name), most in self._most.items() if self._free[region, name] <= 0}
+        if own is not None:
+            full.pop(own.node_type, None)
+        return with_room(self._regions, full, workload.workers, workload.resources_per_worker) if full else self._regions
 
     def _has_room(self, holding: Holding) -> bool:
         return self._free[holding.region, holding.node_type] >= holding.nodes

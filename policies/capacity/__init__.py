@@ -9,7 +9,7 @@ from __future__ import annotations
 from carbon_ray.policies.capacity.budget import DisruptionBudget, QuietHours
 from carbon_ray.policies.capacity.demand import Need, PendingRequest, anticipated, needs_of
 from carbon_ray.policies.capacity.horizon import Claim, Horizon
-from carbon_ray.policies.capacity.mix import assign
+from carbon_ray.policies.capacity.mix import assign, with_room
 from carbon_ray.policies.capacity.offers import Offer, SpotRule, offers_for
 from carbon_ray.policies.capacity.policy import CapacityPolicy, ObservedNode
 
@@ -28,4 +28,5 @@ __all__ = [
     "assign",
     "needs_of",
     "offers_for",
+    "with_room",
 ]

@@ -7,12 +7,39 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from carbon_ray.core.region import Market, Region
 from carbon_ray.policies.capacity.demand import Need
 from carbon_ray.policies.capacity.horizon import Claim, Horizon
 from carbon_ray.policies.capacity.offers import Offer, SpotRule, offers_for
+
+
+def with_room(
+    regions: Mapping[str, Region], taken: Mapping[str, int], workers: int, resources_per_worker: Mapping[str, float]
+) -> Mapping[str, Region]:
+    """The regions as a plan for these workers should see them: without the node types that others have taken to the last node.
+
+    So that a plan does not reckon with reserved nodes that are gone. A region that could not hold the workers any more stays whole:
+    that it is full is told in another way.
+
+    Args:
+        regions: By name.
+        taken: Nodes of each type that others have.
+        workers: How many workers.
+        resources_per_worker: Of what size.
+
+    Returns:
+        `regions` itself where nothing is to be left out.
+    """
+    changed = {}
+    for name, region in regions.items():
+        left = tuple(one for one in region.node_types if taken.get(one.name, 0) < one.max_nodes)
+        if len(left) < len(region.node_types):
+            reduced = replace(region, node_types=left)
+            if reduced.node_type_for(workers, resources_per_worker) is not None:
+                changed[name] = reduced
+    return {**regions, **changed} if changed else regions
 
 
 @dataclass(frozen=True, slots=True)

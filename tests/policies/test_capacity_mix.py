@@ -19,7 +19,7 @@ from carbon_ray.core.objective import Objective
 from carbon_ray.core.plan import Expected, Plan, PlanStep
 from carbon_ray.core.region import Market, NodeType, PowerModel, Region
 from carbon_ray.core.workload import Overheads, Progress, Workload
-from carbon_ray.policies.capacity import Claim, Horizon, Need, SpotRule, anticipated, assign, needs_of, offers_for
+from carbon_ray.policies.capacity import Claim, Horizon, Need, SpotRule, anticipated, assign, needs_of, offers_for, with_room
 from carbon_ray.policies.capacity.offers import expected_usd_per_h, poisson_at_most
 
 T0 = datetime(2022, 1, 3, tzinfo=UTC)
@@ -387,6 +387,25 @@ def test_nodes_may_follow_one_another() -> None:
 def test_what_no_region_can_hold_is_left_out() -> None:
     needs = [need(region="gone"), need(workload("wide", workers=11), workers=11), need(workload("fits"))]
     assert told(assign(needs, {"east": region(SURE)})) == {"fits": "sure"}
+
+
+@pytest.mark.parametrize(
+    ("taken", "workers", "left"),
+    [
+        ({}, 1, ["sure", "ours", "spot"]),
+        ({"ours": 1}, 1, ["sure", "ours", "spot"]),
+        ({"ours": 2}, 1, ["sure", "spot"]),
+        ({"ours": 2, "sure": 10}, 1, ["spot"]),
+        ({"ours": 2, "sure": 10, "spot": 10}, 1, ["sure", "ours", "spot"]),  # that it is full is told in another way
+        ({"sure": 10, "spot": 10}, 3, ["sure", "ours", "spot"]),  # what is left never holds three
+    ],
+)
+def test_plans_do_not_reckon_with_nodes_that_are_gone(taken: dict[str, int], workers: int, left: list[str]) -> None:
+    regions = {"east": region(SURE, OURS, SPOT), "west": region(SURE)}
+    seen = with_room(regions, taken, workers, {"GPU": 1.0})
+    assert [one.name for one in seen["east"].node_types] == left
+    assert seen["west"] is regions["west"]
+    assert (seen is regions) == (len(left) == 3)
 
 
 @settings(max_examples=80, deadline=None)
