@@ -142,7 +142,7 @@ class CapacitySteering:
             segments = self._ledger.segments(state.workload_id)
             given = self._given_to(state)
             out += needs_of(
-                state.workload(segments),
+                state.workload(segments, now=now),
                 state.progress(segments, now=now),
                 state.directive.target,
                 None if state.is_orphan else state.plan,
