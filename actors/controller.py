@@ -173,6 +173,7 @@ class Controller:
             if state.beat is not None and state.beat.segment_index == segment.index:
                 segment = state.beat.onto(segment)  # a lost segment's driver knows no more than the ledger, which is behind
                 state.beat = None if segment.end_at is not None else state.beat
+            segment = self._capacity.as_given(segment, state)
         self._ledger.put_segment(segment)
 
     def segments(self, workload_id: str) -> tuple[Segment, ...]:
@@ -291,20 +292,27 @@ class Controller:
                 continue
             if target.region in self._full_regions or self._capacity.has_nodes(state, self._live.values()):
                 state.told_at = self._wall.now()
-            elif (self._wall.now() - state.told_at).total_seconds() > timeout_s:
+            elif (self._wall.now() - state.told_at).total_seconds() <= timeout_s:
+                continue
+            elif self._capacity.turn_to_others(state, why := f"its nodes did not come within {timeout_s:.0f} s", now):
+                self._steering.tell_again(state, f"{state.directive.reason}; on other nodes: {why}", now)
+            else:
                 self._full_regions.leave_out(target.region, f"{target.region} gave no node within {timeout_s:.0f} s", now)
         return True
 
     def _steer_all(self, snapshot: ForecastSnapshot | None, now: datetime) -> bool:
         """Steer every workload that somebody runs; at most one running workload is disturbed. True if one was."""
-        disrupted = False
+        disrupted, is_quiet = False, not self._capacity.may_disturb(now)
         for state in self._live.values():
             if state.is_orphan:
                 continue
             target = state.directive.target
             holding = {target.region} if target and self._capacity.has_nodes(state, self._live.values()) else set[str]()
             try:
-                disrupted |= self._steering.steer(state, snapshot, holding, may_disrupt=not disrupted, now=now)
+                regions = self._capacity.regions_for(state)
+                disrupted |= self._steering.steer(
+                    state, snapshot, holding, may_disrupt=not disrupted, is_quiet=is_quiet, regions=regions, now=now
+                )
             except CarbonRayError as error:
                 log.warning("%s: %s", state.workload_id, error)
         return disrupted

@@ -1,4 +1,4 @@
-"""Regions whose nodes do not come: left out of placement for a while. Kept in the ledger's notes, so that a restart knows them."""
+"""Regions, or node types, whose nodes do not come: left out for a while. Kept in the ledger's notes, so that a restart knows them."""
 
 from __future__ import annotations
 
@@ -41,14 +41,15 @@ class FullRegions:
     Args:
         ledger: Where they are noted.
         block_s: Seconds of the cluster's clock for which a region is left out.
+        note: Key of the ledger's note; node types are kept like regions, under another key.
     """
 
-    def __init__(self, ledger: Ledger, block_s: float) -> None:
-        self._ledger, self._block = ledger, timedelta(seconds=block_s)
+    def __init__(self, ledger: Ledger, block_s: float, *, note: str = NOTE) -> None:
+        self._ledger, self._block, self._key = ledger, timedelta(seconds=block_s), note
         self._regions = self._recall()
 
     def _recall(self) -> dict[str, FullRegion]:
-        text = self._ledger.get_meta(NOTE)
+        text = self._ledger.get_meta(self._key)
         try:
             return dict(codec.loads(_Note, text).regions) if text else {}
         except (TypeError, ValueError, CarbonRayError) as error:
@@ -56,7 +57,7 @@ class FullRegions:
             return {}
 
     def _note(self) -> None:
-        self._ledger.put_meta(NOTE, codec.dumps(_Note(regions=self._regions)))
+        self._ledger.put_meta(self._key, codec.dumps(_Note(regions=self._regions)))
 
     @property
     def until_at(self) -> Mapping[str, datetime]:

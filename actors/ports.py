@@ -12,6 +12,7 @@ from carbon_ray.cluster.nodes import NodeState
 from carbon_ray.core.capacity import CapacityPlan
 from carbon_ray.core.forecast import ForecastSnapshot
 from carbon_ray.core.intensity import IntensitySeries
+from carbon_ray.policies.capacity import PendingRequest
 
 
 class ClusterPort(Protocol):
@@ -19,6 +20,10 @@ class ClusterPort(Protocol):
 
     def nodes(self) -> tuple[NodeState, ...]:
         """All nodes, the head and those that died lately among them."""
+        ...
+
+    def pending(self) -> tuple[PendingRequest, ...]:
+        """What Ray waits to place and has no room for."""
         ...
 
     def publish(self, plan: CapacityPlan) -> None:

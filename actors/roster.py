@@ -53,11 +53,16 @@ class Roster:
                 self._present[node.node_id] = self._record(event, NodeEventKind.ADDED, now, self._cluster.why_added(node.node_type))
         idle = {node.node_id for node in alive.values() if node.is_idle}
         self._idle_since_at = {node_id: self._idle_since_at.get(node_id, wall_at) for node_id in idle}
-        self.workers = tuple(
-            ObservedNode(node_id=node.node_id, node_type=node.node_type, is_idle=node.is_idle, is_draining=node.draining)
-            for node in alive.values()
-        )
+        self.workers = tuple(_observed(node, self._present[node.node_id].at) for node in alive.values())
         return tuple(alive.values())
+
+    def look_again(self) -> tuple[ObservedNode, ...]:
+        """The worker nodes as they are now; nothing is recorded.
+
+        Raises:
+            ClusterError: The cluster cannot be reached.
+        """
+        return tuple(_observed(node) for node in self._cluster.nodes() if node.is_alive and node.region not in ("", HEAD_REGION))
 
     def _record(self, event: NodeEvent, kind: NodeEventKind, at: datetime, reason: str) -> NodeEvent:
         recorded = NodeEvent(
@@ -65,3 +70,7 @@ class Roster:
         )
         self._ledger.put_node_event(recorded)
         return recorded
+
+
+def _observed(node: NodeState, since_at: datetime | None = None) -> ObservedNode:
+    return ObservedNode(node_id=node.node_id, node_type=node.node_type, is_idle=node.is_idle, is_draining=node.draining, since_at=since_at)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -19,6 +19,7 @@ from carbon_ray.core.clock import Clock
 from carbon_ray.core.decision import Change, Decision, Directive, Placement
 from carbon_ray.core.errors import CarbonRayError, DecisionRefused, ForecastHorizonError, NoCapacityError, UnknownZoneError
 from carbon_ray.core.forecast import ForecastSnapshot
+from carbon_ray.core.region import Region
 from carbon_ray.core.units import S_PER_H, hours
 from carbon_ray.core.workload import Progress, Workload
 from carbon_ray.policies.base import PlacementPolicy, Surroundings, placement_of
@@ -68,20 +69,31 @@ class Steering:
             log.warning("no usable forecast: %s", error)
             return None
 
-    def around(self, snapshot: ForecastSnapshot, holding: Collection[str] = ()) -> Surroundings:
+    def around(
+        self, snapshot: ForecastSnapshot, holding: Collection[str] = (), regions: Mapping[str, Region] | None = None
+    ) -> Surroundings:
         """The world as a policy sees it.
 
         Args:
             snapshot: Forecasts.
             holding: Regions in which the workload has its nodes: that they give no more does not concern it.
+            regions: As the workload should see them; as configured by default.
         """
         blocked = {name: until_at for name, until_at in self._full_regions.until_at.items() if name not in holding}
-        return Surroundings(regions=self._config.regions, snapshot=snapshot, blocked_until=blocked)
+        return Surroundings(regions=regions or self._config.regions, snapshot=snapshot, blocked_until=blocked)
 
     def steer(
-        self, state: WorkloadState, snapshot: ForecastSnapshot | None, holding: Collection[str], *, may_disrupt: bool, now: datetime
+        self,
+        state: WorkloadState,
+        snapshot: ForecastSnapshot | None,
+        holding: Collection[str],
+        *,
+        may_disrupt: bool,
+        is_quiet: bool = False,
+        regions: Mapping[str, Region] | None = None,
+        now: datetime,
     ) -> bool:
-        """Decide, check again, act for one workload; True if that disturbed a running one."""
+        """Decide, check again, act for one workload; True if that disturbed a running one. In quiet hours only its deadline may."""
         segments = self._ledger.segments(state.workload_id)
         workload, progress = state.workload(segments, now=now), state.progress(segments, now=now)
         if snapshot is not None:
@@ -89,12 +101,13 @@ class Steering:
         if workload.cost_budget_usd is not None:
             usd = spent_usd(workload, segments, self._ledger.segment_totals(state.workload_id), self._config.regions, now=now)
             progress = replace(progress, spent_usd=usd)
-        decision = self._decide(state, workload, progress, snapshot, holding, now)
-        if decision.change is Change.KEEP or (decision.change in _DISRUPTIVE and not may_disrupt):
+        decision = self._decide(state, workload, progress, snapshot, holding, regions, now)
+        is_held_back = not may_disrupt or (is_quiet and not decision.is_forced)
+        if decision.change is Change.KEEP or (decision.change in _DISRUPTIVE and is_held_back):
             return False
         checked_at = self._clock.now()
         fresh = state.progress(self._ledger.segments(state.workload_id), now=checked_at)
-        around = self.around(snapshot or ForecastSnapshot(version=0, issued_at=now, forecasts={}), holding)
+        around = self.around(snapshot or ForecastSnapshot(version=0, issued_at=now, forecasts={}), holding, regions)
         try:
             admitted = self._guards.admit(decision, workload, fresh, around, now=checked_at)
         except (DecisionRefused, NoCapacityError) as refusal:
@@ -110,11 +123,12 @@ class Steering:
         progress: Progress,
         snapshot: ForecastSnapshot | None,
         holding: Collection[str],
+        regions: Mapping[str, Region] | None,
         now: datetime,
     ) -> Decision:
         if snapshot is not None:
             try:
-                state.plan, decision = self._policy.decide(workload, progress, self.around(snapshot, holding), now=now)
+                state.plan, decision = self._policy.decide(workload, progress, self.around(snapshot, holding, regions), now=now)
                 return decision
             except (ForecastHorizonError, UnknownZoneError) as error:
                 log.warning("%s: %s", workload.workload_id, error)
@@ -164,6 +178,13 @@ class Steering:
             if workers in fitting and progress.remaining_h <= left_h * workload.rate(workers):
                 return workers
         return max(fitting, key=workload.rate, default=workload.workers)
+
+    def tell_again(self, state: WorkloadState, reason: str, now: datetime) -> None:
+        """Tell a workload the same under a new epoch, so that its driver begins a new segment: other nodes come than it waited for."""
+        directive = replace(state.directive, epoch=state.directive.epoch + 1, reason=reason)
+        self._ledger.put_directive(directive, now)
+        state.directive, state.told_at = directive, self._wall.now()
+        log.info("%s: %s", state.workload_id, reason)
 
     def direct(self, state: WorkloadState, decision: Decision, now: datetime) -> None:
         """Tell the workload what was decided, and record it."""

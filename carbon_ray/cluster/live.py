@@ -5,10 +5,11 @@ from __future__ import annotations
 import ray
 
 from carbon_ray.cluster.drain import drain_idle
-from carbon_ray.cluster.nodes import NodeState, observe_nodes
+from carbon_ray.cluster.nodes import NodeState, observe_nodes, observe_pending
 from carbon_ray.cluster.plan_store import publish_plan
 from carbon_ray.cluster.scheduler_log import ActionKind, read_scheduler_log
 from carbon_ray.core.capacity import CapacityPlan
+from carbon_ray.policies.capacity import PendingRequest
 
 
 class LiveCluster:
@@ -17,6 +18,10 @@ class LiveCluster:
     def nodes(self) -> tuple[NodeState, ...]:
         """All nodes, the head and those that died lately among them."""
         return observe_nodes()
+
+    def pending(self) -> tuple[PendingRequest, ...]:
+        """What Ray waits to place and has no room for."""
+        return observe_pending()
 
     def publish(self, plan: CapacityPlan) -> None:
         """Hand a capacity plan to the autoscaler."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from carbon_ray.core.region import REGION_LABEL, NodeType, PowerModel, Region
+from carbon_ray.core.region import REGION_LABEL, Market, NodeType, PowerModel, Region
 
 DEFAULT_NAME = "carbon-ray-local"
 DEFAULT_BASE_PORT = 26400
@@ -48,11 +48,22 @@ def _carbon_section(regions: Sequence[Region]) -> dict[str, Any]:
                 "tdp_w": node_type.power.tdp_w,
                 "idle_fraction": node_type.power.idle_fraction,
                 "power_source": node_type.power.source,
+                **_terms(node_type),
             }
             for region in regions
             for node_type in region.node_types
         },
     }
+
+
+def _terms(node_type: NodeType) -> dict[str, Any]:
+    """On what terms its nodes are had, where that is not the default."""
+    given = {
+        "market": str(node_type.market) if node_type.market is not Market.ON_DEMAND else None,
+        "interruptions_per_h": node_type.interruptions_per_h,
+        "startup_s": node_type.startup_s,
+    }
+    return {name: value for name, value in given.items() if value}
 
 
 def _ray_node_types(regions: Sequence[Region]) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from carbon_ray.cluster import kv
 from carbon_ray.cluster.drain import drain_idle
 from carbon_ray.core.errors import ClusterError
 from carbon_ray.core.region import REGION_LABEL
+from carbon_ray.policies.capacity import PendingRequest
 
-__all__ = ["NodeState", "drain_idle", "observe_nodes"]
+__all__ = ["NodeState", "drain_idle", "observe_nodes", "observe_pending"]
 
 _NOT_WORK = ("object_store_memory", "memory")
 """Resources whose use is data at rest, not work."""
@@ -51,13 +52,36 @@ def observe_nodes() -> tuple[NodeState, ...]:
     Raises:
         ClusterError: The process is not connected to a cluster, or its head does not answer.
     """
-    client = kv.gcs_client()
-    try:
-        status = get_cluster_status(client.address)
-    except RayError as error:
-        raise ClusterError(f"the cluster's status cannot be read; is its head alive? ({error})") from error
+    status = _status()
     nodes = [node_state(info) for info in (*status.active_nodes, *status.idle_nodes, *status.failed_nodes) if info.node_id]
     return tuple(sorted(nodes, key=lambda node: node.node_id))
+
+
+def observe_pending() -> tuple[PendingRequest, ...]:
+    """What Ray waits to place: tasks, actors and placement groups. Ray's status does not tell in which region they must be.
+
+    Raises:
+        ClusterError: The process is not connected to a cluster, or its head does not answer.
+    """
+    return pending_requests(_status().resource_demands)
+
+
+def _status() -> Any:
+    client = kv.gcs_client()
+    try:
+        return get_cluster_status(client.address)
+    except RayError as error:
+        raise ClusterError(f"the cluster's status cannot be read; is its head alive? ({error})") from error
+
+
+def pending_requests(demands: Any) -> tuple[PendingRequest, ...]:
+    """The requests of Ray's `ResourceDemandSummary`."""
+    found = [*demands.placement_group_demand, *demands.ray_task_actor_demand]
+    return tuple(
+        PendingRequest(resources={name: float(amount) for name, amount in one.bundle.items()}, count=int(one.count))
+        for demand in found
+        for one in demand.bundles_by_count
+    )
 
 
 def node_state(info: Any) -> NodeState:

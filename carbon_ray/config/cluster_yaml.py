@@ -90,6 +90,9 @@ def _regions(data: Mapping[str, Any], carbon: CarbonConfig, origin: str) -> dict
                 max_nodes=int(ray_type.get("max_workers", data.get("max_workers", 0))),
                 usd_per_h=settings.usd_per_h,
                 power=power,
+                market=settings.market,
+                interruptions_per_h=settings.interruptions_per_h,
+                startup_s=settings.startup_s,
             )
         )
     return {

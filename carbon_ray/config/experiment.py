@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -10,10 +11,12 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from carbon_ray.config.settings import GridSettings, Section, UtcInstant
+from carbon_ray.config.capacity import SpotSettings
+from carbon_ray.config.section import Section
+from carbon_ray.config.settings import GridSettings, UtcInstant
 from carbon_ray.core.errors import ConfigError
 from carbon_ray.core.objective import PRESETS, Objective, objective_named
-from carbon_ray.core.region import NodeType, PowerModel, Region
+from carbon_ray.core.region import Market, NodeType, PowerModel, Region
 from carbon_ray.core.workload import Overheads
 from carbon_ray.forecasting.registry import FORECASTERS
 from carbon_ray.policies.guards import Guards
@@ -35,6 +38,19 @@ CLAIRVOYANT = "clairvoyant"
 _MB, _GB = 1e6, 1e9
 
 
+class OfferSection(Section):
+    """More nodes of a region, like its others but for the terms."""
+
+    nodes: int = Field(default=1_000_000, ge=1, description="Nodes there are on these terms")
+    usd_per_h: float = Field(default=0.0, ge=0, description="Price of a node per hour, USD")
+
+
+class SpotOfferSection(OfferSection):
+    """Spot nodes of a region."""
+
+    interruptions_per_h: float = Field(default=0.05, ge=0, description="Rate at which a node is taken back, per hour")
+
+
 class RegionSection(Section):
     """One region: its grid, its buildings and its nodes, one worker each."""
 
@@ -44,12 +60,21 @@ class RegionSection(Section):
     usd_per_h: float = Field(default=0.0, ge=0, description="Price of a node per hour, USD")
     tdp_w: float = Field(default=1000.0, gt=0, description="Power of a node at full utilisation, W")
     idle_fraction: float = Field(default=0.2, ge=0, le=1, description="Share of tdp_w drawn when idle")
+    reserved: OfferSection | None = Field(default=None, description="Reserved nodes beside those on demand")
+    spot: SpotOfferSection | None = Field(default=None, description="Spot nodes beside those on demand")
 
     def region(self, name: str) -> Region:
         """The region as policies see it."""
         power = PowerModel(tdp_w=self.tdp_w, idle_fraction=self.idle_fraction, source="declared in the experiment")
         node_type = NodeType(name=name, resources={"CPU": 1.0}, max_nodes=self.nodes, usd_per_h=self.usd_per_h, power=power)
-        return Region(name=name, zone=self.zone, pue=self.pue, node_types=(node_type,))
+        more = [
+            replace(node_type, name=f"{name}-{market}", market=market, max_nodes=offer.nodes, usd_per_h=offer.usd_per_h)
+            for market, offer in ((Market.RESERVED, self.reserved), (Market.SPOT, self.spot))
+            if offer is not None
+        ]
+        if self.spot is not None:
+            more[-1] = replace(more[-1], interruptions_per_h=self.spot.interruptions_per_h)
+        return Region(name=name, zone=self.zone, pue=self.pue, node_types=(node_type, *more))
 
 
 class OverheadsSection(Section):
@@ -75,6 +100,7 @@ class OverheadsSection(Section):
             migrate_h=self.migrate_h,
             startup_s=self.startup_s,
             egress_usd=self.egress_usd,
+            checkpoint_every_s=self.checkpoint_every_s,
         )
 
     def physics(self) -> Physics:
@@ -92,12 +118,13 @@ class MishapsSection(Section):
 
     stockouts_per_day: float = Field(default=0.0, ge=0, le=1, description="Probability that a stock-out begins on a day in a region")
     stockout_mean_h: float = Field(default=2.0, gt=0, description="Mean length of a stock-out, hours")
-    losses_per_node_h: float = Field(default=0.0, ge=0, description="Nodes lost (spot) per node and hour")
+    losses_per_node_h: float = Field(default=0.0, ge=0, description="Nodes of any kind lost, per node and hour; spot has its own rate")
+    spot_stockouts_per_day: float = Field(default=0.0, ge=0, le=1, description="Probability that spot nodes run out on a day in a region")
 
     @property
     def is_none(self) -> bool:
         """True if nothing goes wrong."""
-        return self.stockouts_per_day == 0 and self.losses_per_node_h == 0
+        return self.stockouts_per_day == 0 and self.losses_per_node_h == 0 and self.spot_stockouts_per_day == 0
 
 
 class PolicySection(Section):
@@ -187,6 +214,7 @@ class Experiment(Section):
     tick_s: float = Field(default=3600.0, gt=0, description="Seconds between the rounds in which every job is decided anew")
     slot_s: float = Field(default=3600.0, gt=0, description="Planning slot of policies and bound, seconds")
     min_stay_s: float = Field(default=900.0, ge=0, description="Seconds between changes of one job, unless its deadline forces one")
+    spot: SpotSettings = Field(default_factory=SpotSettings)
     disruptions_per_tick: int | None = Field(
         default=None, ge=1, description="Most running jobs that a tick disturbs; any number by default"
     )
@@ -215,7 +243,9 @@ class Experiment(Section):
             _require_known(f"job_sets: {jobs.name}: homes", jobs.homes or [], self.regions)
         if self.compare_with is not None:
             _require_known("compare_with", [self.compare_with], {policy.shown for policy in self.policies})
-        is_drawn = self.grid.provider != "trace" or not self.mishaps.is_none or any(one.kind == "random" for one in self.job_sets)
+        is_spot = any(region.spot is not None and region.spot.interruptions_per_h > 0 for region in self.regions.values())
+        is_mishap = is_spot or not self.mishaps.is_none
+        is_drawn = self.grid.provider != "trace" or is_mishap or any(one.kind == "random" for one in self.job_sets)
         if len(self.seeds) > 1 and not is_drawn:
             raise ValueError("seeds: nothing is drawn here, so several seeds would count the same jobs several times; give one seed")
         return self
@@ -238,7 +268,7 @@ class Experiment(Section):
         """How often a policy decides."""
         guards = Guards(min_stay_s=self.min_stay_s)
         tick_s = None if policy.plan_once else self.tick_s
-        return Control(tick_s=tick_s, guards=guards, disruptions_per_tick=self.disruptions_per_tick)
+        return Control(tick_s=tick_s, guards=guards, spot=self.spot.rule(), disruptions_per_tick=self.disruptions_per_tick)
 
     def jobs_of(self, section: AnySet, seed: int, traced: list[Row] | None = None) -> JobSet:
         """A job set.

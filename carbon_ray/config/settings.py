@@ -6,9 +6,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from carbon_ray.config.capacity import CapacitySettings
+from carbon_ray.config.section import Section
 from carbon_ray.core.intensity import IntensityKind
+from carbon_ray.core.region import Market
 
 
 def _aware(instant: datetime) -> datetime:
@@ -18,12 +21,6 @@ def _aware(instant: datetime) -> datetime:
 
 
 UtcInstant = Annotated[datetime, AfterValidator(_aware)]
-
-
-class Section(BaseModel):
-    """Closed and frozen: a misspelt key is an error, not a silent default."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class GridSettings(Section):
@@ -69,6 +66,17 @@ class NodeTypeSettings(Section):
     tdp_w: float = Field(gt=0, description="Power of the whole node at full utilisation, W")
     idle_fraction: float = Field(default=0.2, ge=0, le=1, description="Share of tdp_w drawn when idle")
     power_source: str = Field(default="declared", description="Where the power figures come from; stored with every energy figure")
+    market: Market = Field(default=Market.ON_DEMAND, description="reserved (used first, free at the margin), on_demand or spot")
+    interruptions_per_h: float = Field(default=0.0, ge=0, description="Rate at which a spot node is taken back, per hour")
+    startup_s: float = Field(
+        default=0.0, ge=0, description="Seconds of the cluster's clock that a node takes to be ready: asked for as early"
+    )
+
+    @model_validator(mode="after")
+    def _only_spot_is_taken_back(self) -> Self:
+        if self.interruptions_per_h > 0 and self.market is not Market.SPOT:
+            raise ValueError("interruptions_per_h above 0 goes with market spot alone: set market to spot, or leave it out")
+        return self
 
 
 class ControllerSettings(Section):
@@ -88,6 +96,7 @@ class ControllerSettings(Section):
         default=120.0, gt=0, description="Wall seconds without a word of a workload's driver or workers after which its nodes are let go"
     )
     max_forecast_age_s: float = Field(default=6 * 3600.0, gt=0, description="Age beyond which a forecast is refused")
+    capacity: CapacitySettings = Field(default_factory=CapacitySettings)
 
 
 class CarbonConfig(Section):

@@ -52,6 +52,8 @@ class Overheads:
         startup_s: Time from the start of a segment to its first step: nodes are held at idle power, no work is done.
         egress_usd: Price of moving the checkpoint to another region, USD.
         transfers: What moving the checkpoint takes between any two regions, on top of `migrate_h` and `egress_usd`; None = nothing.
+        checkpoint_every_s: Time between durable checkpoints while it runs, seconds: what a lost node costs at most. None where nobody
+            said: then all work since the start counts as lost.
     """
 
     checkpoint_h: float = 0.0
@@ -59,12 +61,15 @@ class Overheads:
     migrate_h: float = 0.0
     startup_s: float = 0.0
     egress_usd: float = 0.0
+    checkpoint_every_s: float | None = None
     rescale_h: float = 0.0
     transfers: Transfers | None = None
 
     def __post_init__(self) -> None:
         if min(self.checkpoint_h, self.restore_h, self.migrate_h, self.startup_s, self.egress_usd, self.rescale_h) < 0:
             raise ValueError("overheads must not be negative")
+        if self.checkpoint_every_s is not None and not self.checkpoint_every_s > 0:
+            raise ValueError("checkpoint_every_s must be above 0, or None where it is not known")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

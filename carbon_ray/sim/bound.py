@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from carbon_ray.core.objective import Objective
+from carbon_ray.core.region import Region
 from carbon_ray.policies.replan import Replan
 from carbon_ray.sim.deciding import AnyPolicy
 from carbon_ray.sim.engine import simulate
@@ -26,6 +30,16 @@ def clairvoyant_bound(world: World, jobs: JobSet, *, slot_s: float) -> Run:
         jobs: Whose.
         slot_s: Length of a slot, seconds.
     """
-    ideal = World(regions=world.regions, truth=world.truth, physics=Physics(startup_s=world.physics.startup_s), is_shared=False)
+    ideal = World(
+        regions=_undisturbed(world.regions), truth=world.truth, physics=Physics(startup_s=world.physics.startup_s), is_shared=False
+    )
     policy: AnyPolicy = Replan(slot_s=slot_s, hysteresis_fraction=0.0, backfire_fraction=0.0)
     return simulate(ideal, with_objective(jobs, _CARBON_ALONE), policy, Clairvoyant(world.truth), Control(tick_s=None))
+
+
+def _undisturbed(regions: Mapping[str, Region]) -> dict[str, Region]:
+    """The same regions, with spot nodes that nobody takes back."""
+    return {
+        name: replace(region, node_types=tuple(replace(one, interruptions_per_h=0.0) for one in region.node_types))
+        for name, region in regions.items()
+    }

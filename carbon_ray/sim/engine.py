@@ -66,7 +66,15 @@ class _Simulation:
         self._until_s = min(truth.end_s for truth in self._truth.values())
         self._stockouts = {name: StockOuts(world.mishaps, name, self._until_s) for name in world.regions}
         by_region = {name: self._truth[region.zone] for name, region in world.regions.items()}
-        self._nodes = Nodes(world.regions, by_region, jobs, is_shared=world.is_shared)
+        self._nodes = Nodes(
+            world.regions,
+            by_region,
+            jobs,
+            is_shared=world.is_shared,
+            origin_at=self._origin,
+            spot=control.spot,
+            shortages={name: StockOuts(world.mishaps, name, self._until_s, is_spot=True) for name in world.regions},
+        )
         self._jobs = jobs.jobs
         self._all = [self._admitted(number) for number in range(len(jobs.jobs))]
         self._live: dict[int, LiveJob] = {}
@@ -236,7 +244,7 @@ class _Simulation:
             return
         try:
             admitted = guards.admit(decision, job.workload, progress, around, now=now)
-            self._reserve(job, admitted.target)
+            self._reserve(job, admitted.target, now_s)
         except CooldownActive:
             assert job.told_s is not None  # it has changed before
             self._refuse(job, Refusal.GUARD, now_s, job.told_s + guards.min_stay_s)
@@ -248,7 +256,7 @@ class _Simulation:
             self._disrupted += change in _DISRUPTIVE
             self._direct(job, admitted, now_s)
 
-    def _reserve(self, job: LiveJob, target: Placement | None) -> None:
+    def _reserve(self, job: LiveJob, target: Placement | None, now_s: float) -> None:
         """Take the nodes that it shall run on, and give back those that it was to get.
 
         Raises:
@@ -257,7 +265,9 @@ class _Simulation:
         before, job.reserved = job.reserved, None
         self._nodes.give(before)
         try:
-            job.reserved = None if target is None else self._nodes.take(job.workload, target, job.held)
+            job.reserved = (
+                None if target is None else self._nodes.take(job.workload, target, left_h=job.left_h(now_s), now_s=now_s, held=job.held)
+            )
         except NoCapacityError:
             job.reserved = self._nodes.take_back(before)
             raise
@@ -357,9 +367,12 @@ class _Simulation:
             self._agenda.add(until_s, Event.NODES, job.number, job.epoch)
             job.state = State.LAUNCHING
             return
+        if self._nodes.is_short(job.reserved, now_s):  # since they were promised: other nodes then
+            self._nodes.give(job.reserved)
+            job.reserved = self._nodes.take_again(job.reserved, job.workload, left_h=job.remaining_h, now_s=now_s)
         job.begin(now_s, self._truth[self._world.regions[job.region].zone])
         assert job.held is not None
-        lost_s = now_s + life_s(self._world.mishaps, job.workload.workload_id, job.segment, job.held.nodes)
+        lost_s = now_s + life_s(self._world.mishaps, job.workload.workload_id, job.segment, job.held.nodes, job.held.interruptions_per_h)
         if math.isfinite(lost_s):
             self._agenda.add(lost_s, Event.LOST, job.number, job.epoch)
         startup_s = self._startup_s(job.job.workload) + job.transfer_s(job.held.region)
@@ -376,11 +389,12 @@ class _Simulation:
         self._agenda.add(job.run(now_s), Event.COMPLETED, job.number, job.epoch)
 
     def _lose(self, job: LiveJob, now_s: float) -> None:
-        """Its driver starts the segment again where it was; nodes come new."""
+        """Its driver starts the segment again where it was; nodes come new, and others where its slack is used up."""
         job.lose(now_s, self._world.physics.checkpoint_every_s)
         again = job.held
+        assert again is not None
         self._end_segment(job, now_s, Outcome.LOST)
-        job.reserved = self._nodes.take_back(again)
+        job.reserved = self._nodes.take_again(again, job.workload, left_h=job.remaining_h, now_s=now_s)
         job.epoch += 1
         self._launch(job, now_s)
         self._ask(job, now_s)

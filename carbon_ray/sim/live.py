@@ -271,6 +271,8 @@ class LiveJob:
             stopped_s if self.running_s is not None else None,
             now_s,
             outcome,
+            holding.market,
+            holding.usd_per_h * (now_s - self.start_s) / S_PER_H,
         )
 
     def result(self, origin_at: datetime) -> JobResult:

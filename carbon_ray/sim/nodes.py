@@ -1,22 +1,26 @@
-"""The nodes of all regions: what a worker count takes, and who holds how many. Nothing is ever given out twice."""
+"""The nodes of all regions: what a worker count takes, on which terms, and who holds how many. Nothing is ever given out twice."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from carbon_ray.core.decision import Placement
 from carbon_ray.core.errors import NoCapacityError, UnknownRegionError
-from carbon_ray.core.region import Region
+from carbon_ray.core.region import Market, NodeType, Region
+from carbon_ray.core.units import W_PER_KW
 from carbon_ray.core.workload import Workload
-from carbon_ray.policies.sites import Hold, nominal
+from carbon_ray.policies.capacity import Need, SpotRule, offers_for, with_room
+from carbon_ray.policies.sites import nominal
 from carbon_ray.sim.jobs import JobSet
+from carbon_ray.sim.mishaps import StockOuts
 from carbon_ray.sim.truth import ZoneTruth
 
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """The nodes that a worker count takes in a region, and what they draw and cost; `overhead_kw` is what overheads are counted by."""
+    """The nodes that a worker count takes in a region, and what they draw and cost."""
 
     region: str
     workers: int
@@ -27,27 +31,48 @@ class Holding:
     usd_per_h: float
     overhead_kw: float
     truth: ZoneTruth
+    market: Market = Market.ON_DEMAND
+    interruptions_per_h: float = 0.0
 
     @classmethod
-    def of(cls, workload: Workload, region: Region, workers: int, truth: ZoneTruth) -> Holding | None:
-        """The cheapest nodes that hold the workers, priced as plans are; None where none do."""
-        hold = Hold.of(workload, region, workers)
-        if hold is None:
-            return None
+    def of(cls, workload: Workload, region: Region, workers: int, truth: ZoneTruth) -> tuple[Holding, ...]:
+        """The nodes of each type that hold the workers; first those that plans reckon with, none where none do."""
+        first = region.node_type_for(workers, workload.resources_per_worker)
+        if first is None:
+            return ()
+        others = [
+            (one, nodes)
+            for one in region.node_types
+            if one is not first[0] and (nodes := one.nodes_for(workers, workload.resources_per_worker)) is not None
+        ]
+        return tuple(cls._of(workload, region, workers, truth, node_type, nodes) for node_type, nodes in (first, *others))
+
+    @classmethod
+    def _of(cls, workload: Workload, region: Region, workers: int, truth: ZoneTruth, node_type: NodeType, nodes: int) -> Holding:
         return cls(
             region=region.name,
             workers=workers,
-            node_type=hold.node_type.name,
-            nodes=hold.nodes,
-            running_kw=hold.running_kw,
-            idle_kw=hold.idle_kw,
-            usd_per_h=hold.usd_per_h,
-            overhead_kw=(nominal(workload, region) or hold).running_kw,
+            node_type=node_type.name,
+            nodes=nodes,
+            running_kw=nodes * node_type.power.power_w(workload.utilisation_fraction) / W_PER_KW * region.pue,
+            idle_kw=nodes * node_type.power.power_w(0.0) / W_PER_KW * region.pue,
+            usd_per_h=nodes * node_type.usd_per_h,
+            overhead_kw=_overhead_kw(workload, region, node_type, nodes, workers),
             truth=truth,
+            market=node_type.market,
+            interruptions_per_h=nodes * node_type.interruptions_per_h,
         )
 
 
 _Key = tuple[str, int, int, tuple[int, ...], tuple[tuple[str, float], ...], float]
+
+
+def _overhead_kw(workload: Workload, region: Region, node_type: NodeType, nodes: int, workers: int) -> float:
+    """Power that overheads are counted in: of a rigid workload that of the nodes held, else that of its nominal ones."""
+    standing = nominal(workload, region) if workload.is_elastic and workers != workload.workers else None
+    if standing is not None:
+        return standing.running_kw
+    return nodes * node_type.power.power_w(workload.utilisation_fraction) / W_PER_KW * region.pue
 
 
 class Nodes:
@@ -58,13 +83,29 @@ class Nodes:
         truth: What comes true in each, by region name.
         jobs: All that will ever ask: where even all of them together do not fill a node type, nobody is in anybody's way.
         is_shared: False = each job has all nodes to itself.
+        origin_at: Second 0, aware UTC.
+        spot: When a job may have spot nodes.
+        shortages: When a region's spot nodes are out of stock.
     """
 
-    def __init__(self, regions: Mapping[str, Region], truth: Mapping[str, ZoneTruth], jobs: JobSet, *, is_shared: bool) -> None:
+    def __init__(
+        self,
+        regions: Mapping[str, Region],
+        truth: Mapping[str, ZoneTruth],
+        jobs: JobSet,
+        *,
+        is_shared: bool,
+        origin_at: datetime,
+        spot: SpotRule,
+        shortages: Mapping[str, StockOuts],
+    ) -> None:
         self._regions, self._truth = regions, truth
-        self._holdings: dict[_Key, Holding | None] = {}
+        self._origin, self._spot, self._shortages = origin_at, spot, shortages
+        self._holdings: dict[_Key, tuple[Holding, ...]] = {}
         self._free = {(name, one.name): one.max_nodes for name, region in regions.items() for one in region.node_types}
+        self._most = dict(self._free)
         self._is_shared = is_shared
+        self._is_mixed = is_shared and any(len(region.node_types) > 1 for region in regions.values())
         most = sum(max(job.workload.counts) for job in jobs.jobs)  # a worker never takes more than a node
         self._scarce = {key for key, free in self._free.items() if is_shared and free < most}
 
@@ -74,7 +115,15 @@ class Nodes:
         return bool(self._scarce)
 
     def holding(self, workload: Workload, region: str, workers: int) -> Holding | None:
-        """The nodes that so many workers take there; None where they never fit.
+        """The nodes that plans reckon with for so many workers there; None where they never fit.
+
+        Raises:
+            UnknownRegionError: There is no such region.
+        """
+        return next(iter(self.holdings(workload, region, workers)), None)
+
+    def holdings(self, workload: Workload, region: str, workers: int) -> tuple[Holding, ...]:
+        """The nodes of each type that so many workers would take there.
 
         Raises:
             UnknownRegionError: There is no such region.
@@ -87,10 +136,10 @@ class Nodes:
             self._holdings[key] = Holding.of(workload, self._regions[region], workers, self._truth[region])
         return self._holdings[key]
 
-    def _most(self, workload: Workload, region: str) -> Holding | None:
+    def _largest(self, workload: Workload, region: str) -> tuple[Holding, ...]:
         """The nodes of the largest worker count that ever fits there."""
-        found = (self.holding(workload, region, workers) for workers in reversed(workload.counts))
-        return next((holding for holding in found if holding is not None), None)
+        found = (self.holdings(workload, region, workers) for workers in reversed(workload.counts))
+        return next((holdings for holdings in found if holdings), ())
 
     def at_home(self, workload: Workload) -> Holding:
         """The nodes of the run-now counterfactual.
@@ -113,7 +162,7 @@ class Nodes:
             UnknownRegionError: A region is not there.
             NoCapacityError: None of its regions ever holds its workers.
         """
-        fitting = [name for name in workload.regions if self._most(workload, name) is not None]
+        fitting = [name for name in workload.regions if self._largest(workload, name)]
         if not fitting:
             raise NoCapacityError(
                 f"{workload.workload_id}: none of {', '.join(workload.regions)} can hold {workload.counts[0]} workers; ask for less, or "
@@ -124,30 +173,77 @@ class Nodes:
         """Regions whose nodes for this workload, of an elastic one for as many workers as ever fit, are held by others."""
         full = set()
         for name in workload.regions:
-            holding = self._most(workload, name)
-            if holding is not None and (name, holding.node_type) in self._scarce and self._free[name, holding.node_type] < holding.nodes:
+            holdings = self._largest(workload, name)
+            if holdings and all((name, one.node_type) in self._scarce and not self._has_room(one) for one in holdings):
                 full.add(name)
         return full
 
-    def take(self, workload: Workload, target: Placement, held: Holding | None = None) -> Holding:
-        """Take the nodes of a placement.
+    def take(self, workload: Workload, target: Placement, *, left_h: float, now_s: float, held: Holding | None = None) -> Holding:
+        """Take the nodes of a placement: of the types that have room the one that the capacity policy would give.
 
         Args:
-            workload: Whose.
+            workload: For whom.
             target: Where, and how many workers.
+            left_h: Running hours that are still to do.
+            now_s: Seconds from the origin.
             held: What it holds until then and gives back first: it may go on with the same nodes.
 
         Raises:
             NoCapacityError: They are not free, or never there.
         """
-        holding = self.holding(workload, target.region, target.workers)
-        own = 0
-        if holding is not None and held is not None and (held.region, held.node_type) == (holding.region, holding.node_type):
-            own = held.nodes
-        if holding is None or (self._is_shared and self._free[holding.region, holding.node_type] + own < holding.nodes):
+        holdings = self.holdings(workload, target.region, target.workers)
+        free = [one for one in holdings if not self._is_shared or self._has_room(one, held)]
+        if not free:
             raise NoCapacityError(f"region {target.region} has no free nodes for {target.workers} workers")
+        holding = free[0] if len(holdings) == 1 else self._choice(workload, target, free, left_h, now_s)
         self._free[holding.region, holding.node_type] -= holding.nodes
         return holding
+
+    def _choice(self, workload: Workload, target: Placement, free: Sequence[Holding], left_h: float, now_s: float) -> Holding:
+        now, truth = self._origin + timedelta(seconds=now_s), self._truth[target.region]
+        need = Need(
+            workload=workload,
+            region=target.region,
+            workers=target.workers,
+            start_at=now,
+            end_at=now + timedelta(hours=left_h),
+            remaining_h=left_h,
+        )
+        offers = offers_for(
+            need,
+            self._regions[target.region],
+            # What is known by now is the interval that has ended.
+            intensity_gco2_per_kwh=truth.before(now_s) if now_s > truth.start_s else truth.at(now_s),
+            out_of_stock={one.node_type for one in free if self.is_short(one, now_s)},
+            rule=self._spot,
+        )
+        by_type = {one.node_type: one for one in free}
+        return next((by_type[offer.node_type.name] for offer in offers if offer.node_type.name in by_type), free[0])
+
+    def is_short(self, holding: Holding, now_s: float) -> bool:
+        """True while these are spot nodes and those of their region are out of stock."""
+        return holding.market is Market.SPOT and self._shortages[holding.region].until(now_s) is not None
+
+    def take_again(self, holding: Holding, workload: Workload, *, left_h: float, now_s: float) -> Holding:
+        """Take nodes for the workers that have just given those back: others, where others are better now."""
+        try:
+            return self.take(workload, Placement(region=holding.region, workers=holding.workers), left_h=left_h, now_s=now_s)
+        except NoCapacityError:  # another job has reserved more than there is, as it may where it takes back
+            self._free[holding.region, holding.node_type] -= holding.nodes
+            return holding
+
+    def regions_for(self, workload: Workload, own: Holding | None) -> Mapping[str, Region]:
+        """The regions as a workload's plan should see them: without node types that others hold to the last node."""
+        if not self._is_mixed:
+            return self._regions
+        full = {name: most for (region, name), most in self._most.items() if self._free[region, name] <= 0}
+        if own is not None:
+            full.pop(own.node_type, None)
+        return with_room(self._regions, full, workload.workers, workload.resources_per_worker) if full else self._regions
+
+    def _has_room(self, holding: Holding, held: Holding | None = None) -> bool:
+        is_same = held is not None and (held.region, held.node_type) == (holding.region, holding.node_type)
+        return self._free[holding.region, holding.node_type] + (held.nodes if held is not None and is_same else 0) >= holding.nodes
 
     def take_back(self, holding: Holding | None) -> Holding | None:
         """Take again what was just given."""

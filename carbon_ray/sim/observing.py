@@ -64,17 +64,18 @@ class Observer:
     def around(self, now_s: float, job: LiveJob | None = None) -> Surroundings:
         """The world as all jobs see it, or as one does: that a region gives no more does not concern who has its nodes there."""
         assert self._open is not None
-        closed = set(self._blocked)
+        closed, regions = set(self._blocked), self._world.regions
         if job is not None and job.held is not None and job.state is not State.STOPPING:
             closed.discard(job.held.region)
         if job is not None and self._nodes.is_scarce:
             own = job.held or job.reserved
+            regions = self._nodes.regions_for(job.workload, own)
             closed |= self._nodes.full_for(job.workload) - ({own.region} if own is not None else set())
-        if not closed:
+        if not closed and regions is self._world.regions:
             return self._open
         full_until_s = now_s + self._world.physics.block_s
         until_at = {region: self._at(self._blocked.get(region, full_until_s)) for region in sorted(closed)}
-        return Surroundings(regions=self._world.regions, snapshot=self._open.snapshot, blocked_until=until_at)
+        return Surroundings(regions=regions, snapshot=self._open.snapshot, blocked_until=until_at)
 
     def _at(self, second: float) -> datetime:
         return self._origin + timedelta(seconds=second)

@@ -8,6 +8,8 @@ from enum import StrEnum
 
 from carbon_ray.core.decision import Change
 from carbon_ray.core.ledger import Outcome, Segment
+from carbon_ray.core.region import Market
+from carbon_ray.core.units import S_PER_H
 
 
 class Refusal(StrEnum):
@@ -105,6 +107,31 @@ class Stretch:
     stopped_s: float | None
     end_s: float
     outcome: Outcome
+    market: Market = Market.ON_DEMAND
+    usd: float = 0.0
+
+    @property
+    def node_h(self) -> float:
+        """Node-hours held."""
+        return self.nodes * (self.end_s - self.start_s) / S_PER_H
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarketTotals:
+    """What nodes of one market came to.
+
+    Attributes:
+        usd: Money as booked; a reserved node-hour at what the reservation comes to.
+        node_h: Node-hours held.
+        losses: Segments that ended because nodes were lost.
+    """
+
+    usd: float = 0.0
+    node_h: float = 0.0
+    losses: int = 0
+
+    def __add__(self, other: MarketTotals) -> MarketTotals:
+        return MarketTotals(usd=self.usd + other.usd, node_h=self.node_h + other.node_h, losses=self.losses + other.losses)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +157,14 @@ class Run:
     stretches: tuple[Stretch, ...]
     decided: int
     refused: dict[Refusal, int]
+
+    def by_market(self) -> dict[Market, MarketTotals]:
+        """What the nodes of each market that was used came to; transfers are not in it."""
+        out: dict[Market, MarketTotals] = {}
+        for one in self.stretches:
+            more = MarketTotals(usd=one.usd, node_h=one.node_h, losses=int(one.outcome is Outcome.LOST))
+            out[one.market] = out.get(one.market, MarketTotals()) + more
+        return {market: out[market] for market in Market if market in out}
 
     def segments(self) -> tuple[Segment, ...]:
         """Every segment as the ledger holds it."""

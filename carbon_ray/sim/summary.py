@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from carbon_ray.core.errors import ConfigError
 from carbon_ray.core.intensity import FloatArray
+from carbon_ray.core.region import Market
 from carbon_ray.core.units import kg
 from carbon_ray.sim import statistics
-from carbon_ray.sim.results import Run
+from carbon_ray.sim.results import MarketTotals, Run
 from carbon_ray.sim.statistics import Interval
 
 _APART = 10_000_000
@@ -41,6 +42,7 @@ class Summary:
         lost_h: Running hours a job that had to be done again.
         usd: Money for nodes and transfers.
         run_now_usd: That of run-now.
+        by_market: The nodes' part of the money, node-hours and losses by market, over all seeds.
         decided: Decisions made.
     """
 
@@ -61,6 +63,7 @@ class Summary:
     lost_h: float
     usd: float
     run_now_usd: float
+    by_market: Mapping[Market, MarketTotals]
     decided: int
 
 
@@ -136,8 +139,18 @@ def summarise(runs: Sequence[Run], bounds: Sequence[Run] | None = None, *, block
         lost_h=sum(one.lost_h for one in results) / count,
         usd=sum(one.usd for one in results),
         run_now_usd=sum(one.run_now_usd for one in results),
+        by_market=_by_market(runs),
         decided=sum(run.decided for run in runs),
     )
+
+
+def _by_market(runs: Sequence[Run]) -> dict[Market, MarketTotals]:
+    found = [run.by_market() for run in runs]
+    return {
+        market: sum((one[market] for one in found if market in one), MarketTotals())
+        for market in Market
+        if any(market in one for one in found)
+    }
 
 
 def compare(runs: Sequence[Run], others: Sequence[Run], *, block_days: int = 1, seed: int = 0) -> Difference:

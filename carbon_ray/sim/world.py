@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from carbon_ray.core.errors import ConfigError, UnknownZoneError
 from carbon_ray.core.intensity import IntensityKind, IntensitySeries, require_one_kind
 from carbon_ray.core.region import Region
+from carbon_ray.policies.capacity import SpotRule
 from carbon_ray.policies.guards import Guards
 
 
@@ -47,18 +48,24 @@ class Mishaps:
     Attributes:
         stockouts_per_day: Probability that in a region a stock-out begins on a day, 0..1; while it lasts no segment starts there.
         stockout_mean_h: Mean of its exponential length, hours.
-        losses_per_node_h: Rate at which nodes are lost while held (spot), per node and hour; one lost node ends the segment.
+        losses_per_node_h: Rate at which nodes of any kind are lost while held, per node and hour; one lost node ends the segment. That
+            of spot nodes is in addition, and their node type's own.
+        spot_stockouts_per_day: Probability that in a region spot nodes run out on a day, 0..1, for as long as a stock-out.
         seed: Another number gives other mishaps.
     """
 
     stockouts_per_day: float = 0.0
     stockout_mean_h: float = 2.0
     losses_per_node_h: float = 0.0
+    spot_stockouts_per_day: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.stockouts_per_day <= 1:
-            raise ConfigError(f"stockouts_per_day is a probability within 0..1, got {self.stockouts_per_day}")
+        if not 0 <= self.stockouts_per_day <= 1 or not 0 <= self.spot_stockouts_per_day <= 1:
+            raise ConfigError(
+                "stockouts_per_day and spot_stockouts_per_day are probabilities within 0..1, got "
+                f"{self.stockouts_per_day} and {self.spot_stockouts_per_day}"
+            )
         if not 0 < self.stockout_mean_h < math.inf or not 0 <= self.losses_per_node_h < math.inf or self.seed < 0:
             raise ConfigError("stockout_mean_h must be above 0, losses_per_node_h and seed not negative")
 
@@ -113,12 +120,14 @@ class Control:
         tick_s: Seconds between the rounds in which every live workload is decided anew; None = only at submission, and when
             the plan came to nothing.
         guards: What admits decisions.
+        spot: When a job may have spot nodes.
         disruptions_per_tick: Most running workloads that one round stops or moves. A controller disturbs one a round, with rounds
             seconds apart, so None, any number, stands for a tick of many rounds.
     """
 
     tick_s: float | None = 3600.0
     guards: Guards = field(default_factory=Guards)
+    spot: SpotRule = field(default_factory=SpotRule)
     disruptions_per_tick: int | None = None
 
     def __post_init__(self) -> None:

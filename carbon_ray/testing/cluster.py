@@ -9,6 +9,7 @@ from carbon_ray.cluster.nodes import NodeState
 from carbon_ray.core.capacity import CapacityPlan
 from carbon_ray.core.errors import ClusterError
 from carbon_ray.core.region import NodeType, Region
+from carbon_ray.policies.capacity import PendingRequest
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,7 +30,8 @@ class FakeCluster:
     nodes. A type above its maximum loses nodes at once and undrained, as Ray does it.
 
     Attributes:
-        full: Regions that give no nodes now; those on their way do not arrive either.
+        full: Regions, or node types, that give no nodes now; those on their way do not arrive either.
+        waiting: What Ray waits to place; set by the test.
         busy: Ids of nodes with work on them; set by the test.
         is_away: While True, every call fails as a cluster without a head does.
         plans: Every published plan, in order.
@@ -48,6 +50,7 @@ class FakeCluster:
         self._launch_rounds, self._leave_rounds = launch_rounds, leave_rounds
         self._nodes: dict[str, _Node] = {}
         self.full: set[str] = set()
+        self.waiting: tuple[PendingRequest, ...] = ()
         self.busy: set[str] = set()
         self.is_away = False
         self.plans: list[CapacityPlan] = []
@@ -60,7 +63,7 @@ class FakeCluster:
     def advance(self) -> None:
         """One round of the autoscaler."""
         for node in self._nodes.values():
-            if node.comes_in > 0 and node.region not in self.full:
+            if node.comes_in > 0 and not {node.region, node.node_type.name} & self.full:
                 node.comes_in -= 1
                 node.is_alive = node.comes_in == 0
             elif node.goes_in is not None and node.is_alive:
@@ -133,6 +136,11 @@ class FakeCluster:
             gpus_used=gpus if is_busy else 0.0,
             draining=node.is_alive and node.goes_in is not None,
         )
+
+    def pending(self) -> tuple[PendingRequest, ...]:
+        """What the test let wait."""
+        self._require_head()
+        return self.waiting
 
     def publish(self, plan: CapacityPlan) -> None:
         """Take a plan; it is obeyed from the next round on."""

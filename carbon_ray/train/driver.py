@@ -191,7 +191,7 @@ class SegmentLoop:
         """Wait until the nodes are there; False if the plan changed first."""
         pause = threading.Event()
         while not self._controller.has_nodes(directive.workload_id):
-            if self._controller.directive(directive.workload_id).target != directive.target:
+            if self._controller.directive(directive.workload_id).epoch != directive.epoch:
                 return False
             pause.wait(_LOOK_S)
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 from collections.abc import Sequence
@@ -167,7 +168,10 @@ class CarbonAwareTrainer:
         else:
             run_time = self._run_time
         margin = run_time * _MARGIN_FRACTION if self._safety_margin is None else self._safety_margin
-        startup_s = _STARTUP_WALL_S * controller.clock().speedup
+        speedup = controller.clock().speedup
+        overheads = self._overheads or Overheads(startup_s=_STARTUP_WALL_S * speedup)
+        if overheads.checkpoint_every_s is None:
+            overheads = dataclasses.replace(overheads, checkpoint_every_s=max(1.0, self._settings.checkpoint_every_s) * speedup)
         try:
             return Workload(
                 workload_id=self._name,
@@ -179,7 +183,7 @@ class CarbonAwareTrainer:
                 submitted_at=now,
                 deadline_at=deadline_at,
                 objective=self._objective,
-                overheads=self._overheads or Overheads(startup_s=startup_s),
+                overheads=overheads,
                 utilisation_fraction=self._utilisation_fraction,
                 total_steps=self._total_steps,
                 safety_margin_s=margin.total_seconds(),

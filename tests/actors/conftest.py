@@ -112,7 +112,7 @@ class Driver:
             if directive.target is not None:
                 self._open(directive)
         elif not self.held:
-            if directive.target is None or directive.target.region != self.segment.region:
+            if directive.epoch != self.epoch:
                 self._close(Outcome.SUSPENDED)
             elif self.controller.has_nodes(self.workload_id):
                 self.held = set(self.world.cluster.alive(self.segment.node_type)[: self.segment.nodes])
@@ -139,6 +139,7 @@ class Driver:
         )
         self.epoch = directive.epoch
         self.controller.put_segment(self.segment)
+        self.segment = self.controller.segments(self.workload_id)[-1]  # as booked
 
     def _run(self) -> None:
         assert self.segment is not None

@@ -167,6 +167,9 @@ def test_an_idle_node_that_nobody_planned_for_goes_after_its_grace(make_world: A
     assert world.cluster.drained == []
     world.wall.advance(timedelta(seconds=1))
     world.controller.step()
+    assert world.cluster.drained == [], "they have only just come"
+    world.clock.advance(timedelta(minutes=5))
+    world.controller.step()
     assert len(world.cluster.drained) == 1
     world.wall.advance(timedelta(seconds=1))
     world.controller.step()
@@ -181,6 +184,7 @@ def test_a_drain_is_refused_when_the_node_is_busy_again(make_world: Any, monkeyp
     node_id = world.cluster.add("gpu-west")
     world.controller.step()
     world.wall.advance(timedelta(seconds=5))
+    world.clock.advance(timedelta(minutes=5))
     publish = world.cluster.publish
 
     def publish_and_get_busy(plan: CapacityPlan) -> None:

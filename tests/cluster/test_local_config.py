@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ from carbon_ray.cluster import LocalProvider
 from carbon_ray.cluster.local_cluster import free_base_port
 from carbon_ray.cluster.local_config import DEFAULT_REGIONS, local_cluster_config
 from carbon_ray.cluster.local_paths import PORT_COUNT
-from carbon_ray.core.region import REGION_LABEL, Region
+from carbon_ray.config.cluster_yaml import parse_cluster_config
+from carbon_ray.core.region import REGION_LABEL, Market, Region
 
 LOCAL_YAML = Path(__file__).parents[2] / "cluster_configs" / "local.yaml"
 
@@ -33,6 +35,13 @@ def test_ray_refuses_an_unknown_key_beside_it() -> None:
 def test_the_provider_is_found_by_the_name_in_the_yaml() -> None:
     module, _, name = committed()["provider"]["module"].rpartition(".")
     assert (module, name) == ("carbon_ray.cluster", LocalProvider.__name__)
+
+
+def test_the_terms_of_a_region_come_through() -> None:
+    (sure,) = DEFAULT_REGIONS[0].node_types
+    spot = replace(sure, name="spot", market=Market.SPOT, interruptions_per_h=0.05, startup_s=60.0)
+    regions = (replace(DEFAULT_REGIONS[0], node_types=(sure, spot)),)
+    assert parse_cluster_config(local_cluster_config(regions=regions)).regions == {regions[0].name: regions[0]}
 
 
 def test_head_commands_run_after_ray_has_started() -> None:

@@ -1,10 +1,19 @@
 from typing import Any
 
 import pytest
-from ray.autoscaler.v2.schema import NodeInfo, NodeUsage, ResourceUsage
+from ray.autoscaler.v2.schema import (
+    NodeInfo,
+    NodeUsage,
+    PlacementGroupResourceDemand,
+    RayTaskActorDemand,
+    ResourceDemandSummary,
+    ResourceRequestByCount,
+    ResourceUsage,
+)
 
-from carbon_ray.cluster.nodes import NodeState, node_state
+from carbon_ray.cluster.nodes import NodeState, node_state, pending_requests
 from carbon_ray.core.region import REGION_LABEL
+from carbon_ray.policies.capacity import PendingRequest
 
 
 def info(status: str, **used: float) -> NodeInfo:
@@ -35,3 +44,17 @@ def info(status: str, **used: float) -> NodeInfo:
 def test_a_node_is_read_from_rays_status(ray_info: NodeInfo, expected: dict[str, Any]) -> None:
     state = {"node_id": "ab", "region": "west", "node_type": "gpu-west", "is_alive": True}
     assert node_state(ray_info) == NodeState(**state | {"gpus_total": 4.0, "gpus_used": 0.0, "draining": False} | expected)
+
+
+def test_what_waits_is_read_from_rays_status() -> None:
+    gang = PlacementGroupResourceDemand(
+        bundles_by_count=[ResourceRequestByCount({"GPU": 4.0}, 2), ResourceRequestByCount({"CPU": 1.0}, 1)], details="ab:SPREAD|PENDING"
+    )
+    tasks = RayTaskActorDemand(bundles_by_count=[ResourceRequestByCount({"CPU": 2}, 3)])
+    found = pending_requests(ResourceDemandSummary(placement_group_demand=[gang], ray_task_actor_demand=[tasks]))
+    assert found == (
+        PendingRequest(resources={"GPU": 4.0}, count=2),
+        PendingRequest(resources={"CPU": 1.0}, count=1),
+        PendingRequest(resources={"CPU": 2.0}, count=3),
+    )
+    assert pending_requests(ResourceDemandSummary()) == ()

@@ -19,7 +19,10 @@ from carbon_ray.config.grid import grid_provider
 from carbon_ray.config.settings import CarbonConfig, ControllerSettings, GridSettings
 from carbon_ray.core.errors import ConfigError, UnknownZoneError
 from carbon_ray.core.intensity import IntensityKind
+from carbon_ray.core.region import Market
 from carbon_ray.forecasting.registry import forecaster_named
+from carbon_ray.policies.capacity import CapacityPolicy, DisruptionBudget, QuietHours, SpotRule
+from carbon_ray.policies.capacity.budget import Quiet
 from carbon_ray.policies.registry import policy_named
 
 ROOT = Path(__file__).parents[2]
@@ -112,6 +115,14 @@ CARBON = "provider/carbon"
         (f"{CARBON}/controller/hysteresis_fraction", 1.0, "provider.carbon.controller.hysteresis_fraction"),
         (f"{CARBON}/controller/orphan_after_s", 0, "provider.carbon.controller.orphan_after_s"),
         (f"{CARBON}/controller/min_stay", 5, "provider.carbon.controller.min_stay"),
+        (f"{CARBON}/controller/capacity/cooldown_s", -1, "provider.carbon.controller.capacity.cooldown_s"),
+        (f"{CARBON}/controller/capacity/most_region_fraction", 0, "provider.carbon.controller.capacity.most_region_fraction"),
+        (f"{CARBON}/controller/capacity/quiet", [{"start_h": 8, "end_h": 8}], "quiet hours need a start_h and an end_h that differ"),
+        (f"{CARBON}/controller/capacity/quiet", [{"start_h": 8, "end_h": 9, "days": ["monday"]}], "quiet.0.days.0"),
+        (f"{CARBON}/controller/capacity/spot/confidence_fraction", 1.0, "capacity.spot.confidence_fraction"),
+        (f"{CARBON}/node_types/gpu-east/market", "cheap", "provider.carbon.node_types.gpu-east.market"),
+        (f"{CARBON}/node_types/gpu-east/startup_s", -1, "provider.carbon.node_types.gpu-east.startup_s"),
+        (f"{CARBON}/node_types/gpu-east/interruptions_per_h", 0.1, "interruptions_per_h above 0 goes with market spot alone"),
         (f"{CARBON}/grid/kind", "average", "provider.carbon.grid.kind"),
         (f"{CARBON}/grid/provider", "trace", "grid.provider 'trace' and grid.path go together"),
         (f"{CARBON}/grid/path", "trace.csv", "grid.provider 'trace' and grid.path go together"),
@@ -151,6 +162,30 @@ def test_several_mistakes_are_told_at_once() -> None:
 def test_what_is_no_mapping_is_refused(data: object) -> None:
     with pytest.raises(ConfigError, match="a mapping with a `provider` section is needed"):
         parse_cluster_config(data)
+
+
+def test_markets_and_the_capacity_section() -> None:
+    data = changed(f"{CARBON}/node_types/gpu-west", {"tdp_w": 1.0, "market": "spot", "interruptions_per_h": 0.1, "startup_s": 90})
+    data["provider"]["carbon"]["controller"] = {
+        "capacity": {
+            "cooldown_s": 60,
+            "drain_s": 30,
+            "most_drains": 3,
+            "most_region_fraction": 0.5,
+            "quiet": [{"start_h": 22, "end_h": 6, "days": ["mon", "sun"], "protects": "all"}],
+            "spot": {"confidence_fraction": 0.99},
+        }
+    }
+    config = parse_cluster_config(data)
+    (west,) = config.regions["west"].node_types
+    assert (west.market, west.interruptions_per_h, west.startup_s) == (Market.SPOT, 0.1, 90.0)
+    assert config.regions["east"].node_types[0].market is Market.ON_DEMAND
+    capacity = config.carbon.controller.capacity
+    quiet = QuietHours(start_h=22.0, end_h=6.0, days=(0, 6), protects=Quiet.ALL)
+    assert capacity.policy(valid_s=30.0) == CapacityPolicy(
+        valid_s=30.0, cooldown_s=60.0, drain_s=30.0, budget=DisruptionBudget(nodes=3, region_fraction=0.5, quiet=(quiet,))
+    )
+    assert capacity.spot.rule() == SpotRule(confidence_fraction=0.99)
 
 
 def test_a_replayed_day_is_read_in_utc() -> None:
@@ -235,7 +270,10 @@ def sections(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
 
 def test_every_setting_is_described_and_every_section_closed() -> None:
     found = list(sections(CarbonConfig))
-    assert len(found) == 6
+    assert {section.__name__ for section in found} == {
+        *("CarbonConfig", "GridSettings", "ClockSettings", "RegionSettings", "NodeTypeSettings", "ControllerSettings"),
+        *("CapacitySettings", "QuietSettings", "SpotSettings"),
+    }
     for section in found:
         assert section.model_config["extra"] == "forbid"
         for name, field in section.model_fields.items():

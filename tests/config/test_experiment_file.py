@@ -14,6 +14,8 @@ from carbon_ray.config.experiment import Experiment, load_experiment
 from carbon_ray.core.errors import ConfigError
 from carbon_ray.core.intensity import IntensityKind
 from carbon_ray.core.objective import PRESETS
+from carbon_ray.core.region import Market
+from carbon_ray.policies.capacity import SpotRule
 from carbon_ray.sim.jobs import Row
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "simulate.yaml"
@@ -73,12 +75,26 @@ def test_sections_become_what_the_simulator_takes(good: Experiment, tmp_path: Pa
     physics, overheads = good.overheads.physics(), good.overheads.overheads()
     assert (physics.bandwidth_bytes_per_s, physics.checkpoint_every_s, physics.checkpoint_s) == (50e6, 600.0, 0.0)
     assert (overheads.checkpoint_h, overheads.restore_h, overheads.migrate_h, overheads.startup_s) == (0.05, 0.1, 0.5, 60.0)
+    assert overheads.checkpoint_every_s == 600.0
     assert good.mishaps_of(7).seed == 7
     at_once, planned = good.policies
     assert (at_once.shown, planned.shown) == ("run_now", "carbon_ray, plan once")
     assert (good.control_of(at_once).tick_s, good.control_of(planned).tick_s) == (3600.0, None)
     assert good.grid.kind is IntensityKind.AVERAGE_LIFECYCLE
     assert good.job_sets[2].path == tmp_path / "jobs.csv"  # type: ignore[union-attr]  # it is the trace
+
+
+def test_a_region_may_offer_reserved_and_spot_nodes(tmp_path: Path) -> None:
+    data = changed("regions/west", {"zone": "ES", "usd_per_h": 3.0, "reserved": {"nodes": 2, "usd_per_h": 1.5}, "spot": {"usd_per_h": 1.0}})
+    data["spot"] = {"confidence_fraction": 0.9}
+    experiment = load_experiment(written(tmp_path, data))
+    found = experiment.regions["west"].region("west").node_types
+    assert [(one.name, one.market, one.max_nodes, one.usd_per_h, one.interruptions_per_h) for one in found] == [
+        ("west", Market.ON_DEMAND, 1_000_000, 3.0, 0.0),
+        ("west-reserved", Market.RESERVED, 2, 1.5, 0.0),
+        ("west-spot", Market.SPOT, 1_000_000, 1.0, 0.05),
+    ]
+    assert experiment.control_of(experiment.policies[0]).spot == SpotRule(confidence_fraction=0.9)
 
 
 def test_job_sets(good: Experiment) -> None:

@@ -28,7 +28,7 @@ from carbon_ray.core.intensity import IntensityKind, IntensitySeries, Provenance
 from carbon_ray.core.ledger import Emission, EnergyStretch, Outcome, Phase, Segment, Totals
 from carbon_ray.core.objective import Objective
 from carbon_ray.core.plan import Expected, Plan, PlanStep, RunnerUp
-from carbon_ray.core.region import NodeType, PowerModel, Region
+from carbon_ray.core.region import Market, NodeType, PowerModel, Region
 from carbon_ray.core.transfers import Transfers
 from carbon_ray.core.workload import Overheads, Progress, ScalingProfile, Workload
 
@@ -54,7 +54,16 @@ FORECAST = Forecast(
     provenance=PROVENANCE,
 )
 POWER = PowerModel(tdp_w=1000.0, idle_fraction=0.3, source="test")
-NODE_TYPE = NodeType(name="gpu", resources={"CPU": 8.0, "GPU": 4.0}, max_nodes=2, usd_per_h=1.5, power=POWER)
+NODE_TYPE = NodeType(
+    name="gpu",
+    resources={"CPU": 8.0, "GPU": 4.0},
+    max_nodes=2,
+    usd_per_h=1.5,
+    power=POWER,
+    market=Market.SPOT,
+    interruptions_per_h=0.05,
+    startup_s=90.0,
+)
 PLACEMENT = Placement(region="eu-de", workers=2)
 STEP = PlanStep(start_at=T0, end_at=T1, region=None, workers=0)
 EXPECTED = Expected(objective_usd=1.5, gco2=900.0, energy_kwh=3.5, usd=1.25, finish_at=T1, suspends=1, moves=0)
@@ -120,7 +129,15 @@ VALUES: list[Any] = [
     Region(name="eu-de", zone="DE", pue=1.25, node_types=(NODE_TYPE,)),
     ScalingProfile(throughput=(1.0, 1.75)),
     TRANSFERS,
-    Overheads(checkpoint_h=0.01, restore_h=0.02, migrate_h=0.03, startup_s=40.0, egress_usd=0.05, transfers=TRANSFERS),
+    Overheads(
+        checkpoint_h=0.01,
+        restore_h=0.02,
+        migrate_h=0.03,
+        startup_s=40.0,
+        egress_usd=0.05,
+        checkpoint_every_s=600.0,
+        transfers=TRANSFERS,
+    ),
     Workload(
         workload_id="w",
         work_h=2.5,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carbon_ray.core.region import NodeType, PowerModel, Region
+from carbon_ray.core.region import Market, NodeType, PowerModel, Region
 
 POWER = PowerModel(tdp_w=1000.0, idle_fraction=0.3, source="test")
 
@@ -79,6 +81,45 @@ def test_the_cheapest_type_that_fits_is_offered() -> None:
     assert region.node_type_for(2, {"GPU": 1.0}) == (small, 2)
     assert region.node_type_for(4, {"GPU": 1.0}) == (large, 1)
     assert region.node_type_for(17, {"GPU": 1.0}) is None
+
+
+def offer(name: str, market: Market, usd_per_h: float) -> NodeType:
+    return replace(node_type(name, usd_per_h=usd_per_h), market=market)
+
+
+@pytest.mark.parametrize(
+    ("types", "expected"),
+    [
+        ((offer("sure", Market.ON_DEMAND, 3.0), offer("spot", Market.SPOT, 1.0)), "sure"),
+        ((offer("sure", Market.ON_DEMAND, 3.0), offer("ours", Market.RESERVED, 4.0)), "ours"),
+        ((offer("spot", Market.SPOT, 1.0), offer("ours", Market.RESERVED, 4.0)), "ours"),
+        ((offer("spot", Market.SPOT, 1.0), offer("dear", Market.SPOT, 2.0)), "spot"),
+    ],
+)
+def test_plans_reckon_with_nodes_that_nobody_takes_back(types: tuple[NodeType, ...], expected: str) -> None:
+    found = Region(name="eu-de", zone="DE", pue=1.0, node_types=types).node_type_for(1, {"GPU": 1.0})
+    assert found is not None
+    assert found[0].name == expected
+
+
+@pytest.mark.parametrize(("market", "usd_per_h"), [(Market.RESERVED, 0.0), (Market.ON_DEMAND, 3.0), (Market.SPOT, 3.0)])
+def test_what_is_reserved_is_free_at_the_margin(market: Market, usd_per_h: float) -> None:
+    assert offer("gpu", market, 3.0).marginal_usd_per_h == usd_per_h
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"interruptions_per_h": 0.1}, "only spot nodes are taken back"),
+        ({"interruptions_per_h": -0.1, "market": Market.SPOT}, "numbers of 0 or above"),
+        ({"interruptions_per_h": math.inf, "market": Market.SPOT}, "numbers of 0 or above"),
+        ({"startup_s": -1.0}, "numbers of 0 or above"),
+        ({"startup_s": math.nan}, "numbers of 0 or above"),
+    ],
+)
+def test_a_node_type_is_sensible(changes: dict[str, Any], match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        replace(node_type(), **changes)
 
 
 def test_equal_prices_are_settled_by_name() -> None:

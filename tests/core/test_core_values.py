@@ -70,6 +70,12 @@ def test_no_overhead_is_negative(field: str) -> None:
         Overheads(**{field: -0.1})
 
 
+@pytest.mark.parametrize("every_s", [0.0, -1.0])
+def test_checkpoints_are_some_time_apart(every_s: float) -> None:
+    with pytest.raises(ValueError, match="checkpoint_every_s must be above 0"):
+        Overheads(checkpoint_every_s=every_s)
+
+
 HERE, THERE = Placement(region="eu-de", workers=2), Placement(region="us-ca", workers=2)
 
 

@@ -1,4 +1,4 @@
-"""Rules around the programme, in tables: hysteresis, force, blocked regions, reasons, guards, capacity, run-now, the registry."""
+"""Rules around the programme, in tables: hysteresis, force, blocked regions, reasons, guards, run-now, the registry."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ from carbon_ray.core.objective import Objective
 from carbon_ray.core.region import NodeType, PowerModel, Region
 from carbon_ray.core.workload import Overheads, Progress, Workload
 from carbon_ray.policies.base import PlacementPolicy, Surroundings
-from carbon_ray.policies.capacity import CapacityPolicy, ObservedNode
 from carbon_ray.policies.guards import Guards
 from carbon_ray.policies.registry import policy_named
 from carbon_ray.policies.replan import Replan
@@ -324,94 +323,6 @@ def test_guards(decision: Decision, progress: Progress, blocked: dict[str, datet
 def test_guards_do_not_admit_more_workers_than_a_region_holds() -> None:
     with pytest.raises(NoCapacityError, match="cannot hold 3 workers"):
         Guards().admit(a_decision(None, "east"), workload(workers=3), FRESH, around([1] * 6, [1] * 6), now=T0)
-
-
-# Capacity
-
-
-def node(number: int, name: str = "east", *, is_idle: bool = True, is_draining: bool = False) -> ObservedNode:
-    return ObservedNode(node_id=f"{name}-{number}", node_type=f"gpu-{name}", is_idle=is_idle, is_draining=is_draining)
-
-
-LONG_IDLE, JUST_IDLE = at(-1), at(0) - timedelta(seconds=0.9)
-
-
-@pytest.mark.parametrize(
-    ("wanted", "nodes", "blocked", "limits", "drained"),
-    [
-        ({}, [], {}, {"east": (0, 2), "west": (0, 2)}, None),
-        ({"gpu-east": (2, "why")}, [], {}, {"east": (2, 2), "west": (0, 2)}, None),
-        ({"gpu-east": (5, "why")}, [], {}, {"east": (2, 2), "west": (0, 2)}, None),
-        ({}, [node(0, is_idle=False)], {}, {"east": (0, 2), "west": (0, 2)}, None),
-        ({}, [node(0)], {}, {"east": (0, 2), "west": (0, 2)}, "east-0"),
-        ({"gpu-east": (1, "why")}, [node(0)], {}, {"east": (1, 2), "west": (0, 2)}, None),
-        ({"gpu-east": (1, "why")}, [node(0), node(1, is_idle=False)], {}, {"east": (1, 2), "west": (0, 2)}, "east-0"),
-        ({}, [node(0), node(1), node(0, "west")], {}, {"east": (0, 2), "west": (0, 2)}, "east-0"),
-        ({}, [node(0), node(0, "west", is_draining=True)], {}, {"east": (0, 2), "west": (0, 2)}, None),
-        ({}, [node(9)], {}, {"east": (0, 2), "west": (0, 2)}, None),  # idle for 0.9 s only
-        ({}, [node(7)], {}, {"east": (0, 2), "west": (0, 2)}, None),  # never seen idle
-        ({}, [], {"east": "full"}, {"east": (0, 0), "west": (0, 2)}, None),
-        ({}, [node(0, is_idle=False)], {"east": "full"}, {"east": (0, 1), "west": (0, 2)}, None),
-        ({"gpu-east": (1, "why")}, [], {"east": "full"}, {"east": (1, 1), "west": (0, 2)}, None),
-        ({"gpu-east": (5, "why")}, [], {"east": "full"}, {"east": (2, 2), "west": (0, 2)}, None),
-        ({}, [node(0, is_idle=False), node(1, is_idle=False), node(2, is_idle=False)], {}, {"east": (0, 3), "west": (0, 2)}, None),
-        ({}, [ObservedNode(node_id="other-0", node_type="other", is_idle=True), node(0)], {}, {"east": (0, 2), "west": (0, 2)}, "east-0"),
-    ],
-)
-def test_capacity(
-    wanted: dict[str, tuple[int, str]],
-    nodes: list[ObservedNode],
-    blocked: dict[str, str],
-    limits: dict[str, tuple[int, int]],
-    drained: str | None,
-) -> None:
-    idle_since_at = {one.node_id: JUST_IDLE if one.node_id.endswith("9") else LONG_IDLE for one in nodes if not one.node_id.endswith("7")}
-    plan = CapacityPolicy(valid_s=30.0, idle_grace_s=1.0).decide(
-        REGIONS, wanted, {"east": 100.0, "west": 300.0}, nodes, idle_since_at, blocked, version=4, wall_at=T0
-    )
-    assert {name: (one.min_nodes, one.max_nodes) for name, one in plan.types.items()} == {
-        f"gpu-{name}": two for name, two in limits.items()
-    }
-    assert [node_id for one in plan.types.values() for node_id in one.drain] == ([drained] if drained else [])
-    assert (plan.version, plan.valid_until) == (4, T0 + timedelta(seconds=30))
-    assert all(one.reason for one in plan.types.values())
-
-
-@settings(max_examples=100, deadline=None)
-@given(
-    st.lists(st.tuples(st.sampled_from(["east", "west"]), st.booleans(), st.booleans()), max_size=6),
-    st.dictionaries(st.sampled_from(["gpu-east", "gpu-west"]), st.tuples(st.integers(0, 4), st.just("why"))),
-    st.dictionaries(st.sampled_from(["east", "west"]), st.just("full")),
-    st.dictionaries(st.sampled_from(["east", "west"]), st.floats(0, 900)),
-)
-def test_capacity_never_puts_a_maximum_below_the_nodes_and_drains_one_idle_node_at_most(
-    observed: list[tuple[str, bool, bool]], wanted: dict[str, tuple[int, str]], blocked: dict[str, str], intensity: dict[str, float]
-) -> None:
-    nodes = [node(index, name, is_idle=is_idle, is_draining=draining) for index, (name, is_idle, draining) in enumerate(observed)]
-    idle_since_at = {one.node_id: LONG_IDLE for one in nodes if one.is_idle}
-    plan = CapacityPolicy().decide(REGIONS, wanted, intensity, nodes, idle_since_at, blocked, version=1, wall_at=T0)
-    for name, limits in plan.types.items():
-        count = sum(one.node_type == name for one in nodes)
-        assert count <= limits.max_nodes
-        assert limits.min_nodes <= min(wanted.get(name, (0, ""))[0], 2)
-    drains = [node_id for one in plan.types.values() for node_id in one.drain]
-    assert len(drains) <= 1
-    assert all(one.is_idle and not one.is_draining for one in nodes if one.node_id in drains)
-
-
-@pytest.mark.parametrize(
-    ("intensity", "first"),
-    [
-        ({"east": 100.0, "west": 300.0}, "east"),
-        ({"east": 300.0, "west": 100.0}, "west"),
-        ({"west": 900.0}, "west"),
-        ({"east": 900.0}, "east"),
-    ],
-)
-def test_the_cleaner_region_has_the_higher_priority(intensity: dict[str, float], first: str) -> None:
-    plan = CapacityPolicy().decide(REGIONS, {}, intensity, [], {}, {}, version=1, wall_at=T0)
-    assert max(plan.types, key=lambda name: plan.types[name].priority) == f"gpu-{first}"
-    assert len({one.priority for one in plan.types.values()}) == 2
 
 
 # The baseline, and finding policies by name

@@ -238,6 +238,7 @@ def test_the_workload_that_is_submitted_has_sensible_defaults(submitted: Callabl
     assert workload.safety_margin_s == 0.05 * 5 * 3600
     assert workload.objective == PRESETS["balanced"]
     assert workload.overheads.startup_s == 20.0 * 60, "wall seconds, on the cluster's clock"
+    assert workload.overheads.checkpoint_every_s == 300.0 * 60, "five minutes by default, on the cluster's clock"
 
 
 def test_what_is_given_is_submitted(submitted: Callable[..., Workload]) -> None:
@@ -249,13 +250,17 @@ def test_what_is_given_is_submitted(submitted: Callable[..., Workload]) -> None:
         run_time=timedelta(minutes=30),
         total_steps=90,
         name="theirs",
-        overheads=Overheads(startup_s=5.0),
+        overheads=Overheads(startup_s=5.0, checkpoint_every_s=900.0),
         utilisation_fraction=0.5,
         safety_margin=timedelta(seconds=9),
     )
     assert (workload.workload_id, workload.regions, workload.home_region) == ("theirs", ("west",), "east")
     assert (workload.deadline_at, workload.work_h, workload.total_steps) == (NOW + timedelta(hours=3), 0.5, 90)
-    assert (workload.objective.usd_per_kgco2, workload.overheads, workload.utilisation_fraction) == (7.0, Overheads(startup_s=5.0), 0.5)
+    assert (workload.objective.usd_per_kgco2, workload.overheads, workload.utilisation_fraction) == (
+        7.0,
+        Overheads(startup_s=5.0, checkpoint_every_s=900.0),
+        0.5,
+    )
     assert workload.safety_margin_s == 9.0
 
 
