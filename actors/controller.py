@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 from carbon_ray.actors.capacity_steering import CapacitySteering
 from carbon_ray.actors.counting import Counting
+from carbon_ray.actors.deciding import View
 from carbon_ray.actors.full_regions import FullRegions
 from carbon_ray.actors.liveness import Liveness
 from carbon_ray.actors.ports import ClusterPort, ForecastPort
@@ -303,16 +304,19 @@ class Controller:
     def _steer_all(self, snapshot: ForecastSnapshot | None, now: datetime) -> bool:
         """Steer every workload that somebody runs; at most one running workload is disturbed. True if one was."""
         disrupted, is_quiet = False, not self._capacity.may_disturb(now)
-        for state in self._live.values():
-            if state.is_orphan:
-                continue
-            target = state.directive.target
-            holding = {target.region} if target and self._capacity.has_nodes(state, self._live.values()) else set[str]()
+        served = {name: state for name, state in self._live.items() if not state.is_orphan}
+        answers = self._steering.together({name: (state, self._view(state)) for name, state in served.items()}, snapshot, now)
+        for name, state in served.items():
             try:
-                regions = self._capacity.regions_for(state)
                 disrupted |= self._steering.steer(
-                    state, snapshot, holding, may_disrupt=not disrupted, is_quiet=is_quiet, regions=regions, now=now
+                    state, snapshot, self._view(state), answers.get(name), may_disrupt=not disrupted, is_quiet=is_quiet, now=now
                 )
             except CarbonRayError as error:
-                log.warning("%s: %s", state.workload_id, error)
+                log.warning("%s: %s", name, error)
         return disrupted
+
+    def _view(self, state: WorkloadState) -> View:
+        """What the workload may see of the regions, as others have been told by now."""
+        target = state.directive.target
+        holding = {target.region} if target and self._capacity.has_nodes(state, self._live.values()) else set[str]()
+        return View(holding=frozenset(holding), regions=self._capacity.regions_for(state))

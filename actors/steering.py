@@ -1,13 +1,14 @@
-"""One workload, one round: decide, check again on fresh state, direct, record. With nothing to decide by, the work runs."""
+"""The workloads of a round, one by one: where each stands, what is decided of it, the second look on fresh state, the directive."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
 from carbon_ray.actors.counting import Counting
+from carbon_ray.actors.deciding import Answer, Answers, Deciding, Standing, View
 from carbon_ray.actors.full_regions import FullRegions
 from carbon_ray.actors.ports import ForecastPort
 from carbon_ray.actors.spending import spent_usd
@@ -16,18 +17,16 @@ from carbon_ray.books.ledger import Ledger
 from carbon_ray.books.records import WorkloadStatus
 from carbon_ray.config.cluster_yaml import ClusterConfig
 from carbon_ray.core.clock import Clock
-from carbon_ray.core.decision import Change, Decision, Directive, Placement
-from carbon_ray.core.errors import CarbonRayError, DecisionRefused, ForecastHorizonError, NoCapacityError, UnknownZoneError
+from carbon_ray.core.decision import Change, Decision, Directive
+from carbon_ray.core.errors import CarbonRayError, DecisionRefused, NoCapacityError
 from carbon_ray.core.forecast import ForecastSnapshot
-from carbon_ray.core.region import Region
-from carbon_ray.core.units import S_PER_H, hours
-from carbon_ray.core.workload import Progress, Workload
-from carbon_ray.policies.base import PlacementPolicy, Surroundings, placement_of
+from carbon_ray.policies.base import PlacementPolicy, Surroundings
 from carbon_ray.policies.guards import Guards
 
 log = logging.getLogger(__name__)
 
 _DISRUPTIVE = (Change.SUSPEND, Change.MOVE)
+_MANY = 2
 
 
 class Steering:
@@ -57,9 +56,9 @@ class Steering:
         counting: Counting,
     ) -> None:
         self._config, self._ledger, self._clock, self._wall = config, ledger, clock, wall
-        self._forecasts, self._full_regions, self._policy, self._counting = forecasts, full_regions, policy, counting
+        self._forecasts, self._counting = forecasts, counting
+        self._deciding = Deciding(config.regions, forecasts=forecasts, full_regions=full_regions, policy=policy)
         self._guards = Guards(min_stay_s=config.carbon.controller.min_stay_s)
-        self._reached_from_version: int | None = None
 
     def snapshot(self, now: datetime) -> ForecastSnapshot | None:
         """The newest forecasts; None where there are none, or only stale ones."""
@@ -69,31 +68,23 @@ class Steering:
             log.warning("no usable forecast: %s", error)
             return None
 
-    def around(
-        self, snapshot: ForecastSnapshot, holding: Collection[str] = (), regions: Mapping[str, Region] | None = None
-    ) -> Surroundings:
-        """The world as a policy sees it.
+    def around(self, snapshot: ForecastSnapshot) -> Surroundings:
+        """The world as a policy sees it for a workload that holds nothing."""
+        return self._deciding.around(snapshot, View())
 
-        Args:
-            snapshot: Forecasts.
-            holding: Regions in which the workload has its nodes: that they give no more does not concern it.
-            regions: As the workload should see them; as configured by default.
-        """
-        blocked = {name: until_at for name, until_at in self._full_regions.until_at.items() if name not in holding}
-        return Surroundings(regions=regions or self._config.regions, snapshot=snapshot, blocked_until=blocked)
+    def together(self, views: Mapping[str, tuple[WorkloadState, View]], snapshot: ForecastSnapshot | None, now: datetime) -> Answers:
+        """What a policy that plans for many says of these workloads, by id; nothing where each is asked for by itself."""
+        if snapshot is None or not self._deciding.is_for_many or len(views) < _MANY:
+            return {}
+        try:
+            seen = {name: (self._standing(state, snapshot, now), view) for name, (state, view) in views.items()}
+            return self._deciding.together(seen, snapshot, now=now)
+        except CarbonRayError as error:
+            log.warning("the workloads are planned one by one: %s", error)
+            return {}
 
-    def steer(
-        self,
-        state: WorkloadState,
-        snapshot: ForecastSnapshot | None,
-        holding: Collection[str],
-        *,
-        may_disrupt: bool,
-        is_quiet: bool = False,
-        regions: Mapping[str, Region] | None = None,
-        now: datetime,
-    ) -> bool:
-        """Decide, check again, act for one workload; True if that disturbed a running one. In quiet hours only its deadline may."""
+    def _standing(self, state: WorkloadState, snapshot: ForecastSnapshot | None, now: datetime) -> Standing:
+        """The workload as its books tell it, with what it has emitted and spent."""
         segments = self._ledger.segments(state.workload_id)
         workload, progress = state.workload(segments, now=now), state.progress(segments, now=now)
         if snapshot is not None:
@@ -101,83 +92,45 @@ class Steering:
         if workload.cost_budget_usd is not None:
             usd = spent_usd(workload, segments, self._ledger.segment_totals(state.workload_id), self._config.regions, now=now)
             progress = replace(progress, spent_usd=usd)
-        decision = self._decide(state, workload, progress, snapshot, holding, regions, now)
+        return Standing(workload=workload, progress=progress)
+
+    def steer(
+        self,
+        state: WorkloadState,
+        snapshot: ForecastSnapshot | None,
+        view: View,
+        answer: Answer | None = None,
+        *,
+        may_disrupt: bool,
+        is_quiet: bool = False,
+        now: datetime,
+    ) -> bool:
+        """Decide, check again, act for one workload; True if that disturbed a running one. In quiet hours only its deadline may.
+
+        Args:
+            state: The workload.
+            snapshot: Forecasts; None where there are none to go by.
+            view: What it may see of the regions.
+            answer: What was decided of it together with the others; None to decide it by itself.
+            may_disrupt: Nobody was disturbed in this round.
+            is_quiet: Within quiet hours.
+            now: On the cluster's clock.
+        """
+        standing = self._standing(state, snapshot, now)
+        state.plan, decision = self._deciding.decide(standing, snapshot, view, answer, now=now)
         is_held_back = not may_disrupt or (is_quiet and not decision.is_forced)
         if decision.change is Change.KEEP or (decision.change in _DISRUPTIVE and is_held_back):
             return False
         checked_at = self._clock.now()
         fresh = state.progress(self._ledger.segments(state.workload_id), now=checked_at)
-        around = self.around(snapshot or ForecastSnapshot(version=0, issued_at=now, forecasts={}), holding, regions)
+        around = self._deciding.around(snapshot or ForecastSnapshot(version=0, issued_at=now, forecasts={}), view)
         try:
-            admitted = self._guards.admit(decision, workload, fresh, around, now=checked_at)
+            admitted = self._guards.admit(decision, standing.workload, fresh, around, now=checked_at)
         except (DecisionRefused, NoCapacityError) as refusal:
             log.info("not admitted: %s", refusal)
             return False
         self.direct(state, admitted, now)
         return admitted.change in _DISRUPTIVE
-
-    def _decide(
-        self,
-        state: WorkloadState,
-        workload: Workload,
-        progress: Progress,
-        snapshot: ForecastSnapshot | None,
-        holding: Collection[str],
-        regions: Mapping[str, Region] | None,
-        now: datetime,
-    ) -> Decision:
-        if snapshot is not None:
-            try:
-                state.plan, decision = self._policy.decide(workload, progress, self.around(snapshot, holding, regions), now=now)
-                return decision
-            except (ForecastHorizonError, UnknownZoneError) as error:
-                log.warning("%s: %s", workload.workload_id, error)
-                self._reach(snapshot, workload)
-        state.plan = None
-        return self._without_forecast(workload, progress, holding, now)
-
-    def _reach(self, snapshot: ForecastSnapshot, workload: Workload) -> None:
-        """Ask for forecasts to the deadline, once per snapshot: the service may have forgotten the deadlines it was told."""
-        if snapshot.version == self._reached_from_version:
-            return
-        self._reached_from_version = snapshot.version
-        try:
-            self._forecasts.reach(workload.deadline_at)
-        except CarbonRayError as error:
-            log.warning("no forecast to the deadline of %s: %s", workload.workload_id, error)
-
-    def _without_forecast(self, workload: Workload, progress: Progress, holding: Collection[str], now: datetime) -> Decision:
-        """Without a usable forecast the work runs: waiting would risk the deadline for nothing known."""
-        here = placement_of(workload, progress)
-        allowed = [name for name in dict.fromkeys((progress.region, *workload.regions)) if name in workload.regions]
-        able = [
-            name
-            for name in allowed
-            if name in self._config.regions and any(self._fits(workload, name, workers) for workers in workload.counts)
-        ]
-        open_now = [name for name in able if name in holding or name not in self._full_regions]
-        where = next(iter((*open_now, *able, *allowed)))
-        workers = self._enough(workload, progress, where, now)
-        return Decision(
-            workload_id=workload.workload_id,
-            at=now,
-            current=here,
-            target=Placement(region=where, workers=workers),
-            reason=f"run in {where}: there is no usable forecast to wait for",
-            is_forced=True,
-        )
-
-    def _fits(self, workload: Workload, region: str, workers: int) -> bool:
-        return self._config.regions[region].node_type_for(workers, workload.resources_per_worker) is not None
-
-    def _enough(self, workload: Workload, progress: Progress, region: str, now: datetime) -> int:
-        """The worker count it has, or else the default one, if that meets the deadline; the fastest where neither does."""
-        fitting = [count for count in workload.counts if region in self._config.regions and self._fits(workload, region, count)]
-        left_h = hours(workload.latest_finish_at - now) - workload.overheads.startup_s / S_PER_H
-        for workers in (progress.workers if progress.is_running else None, workload.workers):
-            if workers in fitting and progress.remaining_h <= left_h * workload.rate(workers):
-                return workers
-        return max(fitting, key=workload.rate, default=workload.workers)
 
     def tell_again(self, state: WorkloadState, reason: str, now: datetime) -> None:
         """Tell a workload the same under a new epoch, so that its driver begins a new segment: other nodes come than it waited for."""

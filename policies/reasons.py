@@ -94,7 +94,8 @@ def _against_running(costs: Costs, solution: Solution) -> str:
     delay_h = hours(planned.finish_at - through.finish_at)
     worth = costs.workload.objective.usd_per_kgco2 * kg(saved_g)
     money = planned.usd - through.usd
+    carbon = f"saves {kg(saved_g):.2f} kg = {worth:.2f} USD" if saved_g >= 0 else f"emits {kg(-saved_g):.2f} kg = {-worth:.2f} USD more"
     return (
-        f"saves {kg(saved_g):.2f} kg = {worth:.2f} USD against running through in {costs.sites[here].region.name}, "
+        f"{carbon} against running through in {costs.sites[here].region.name}, "
         f"costs {max(0.0, delay_h):.1f} h and {money:+.2f} USD of nodes"
     )
