@@ -15,7 +15,7 @@ import numpy as np
 from carbon_ray.core.intensity import FloatArray
 from carbon_ray.policies.backfire import PERSISTENCE_PER_H, chance_of_backfire
 from carbon_ray.policies.counterfactual import NEGLIGIBLE
-from carbon_ray.policies.following import draw
+from carbon_ray.policies.drawing import walk
 from carbon_ray.policies.outlook import Outlook, Rule
 from carbon_ray.policies.programme import IDLE, Alternatives, Initial, Problem, Programme
 
@@ -209,23 +209,28 @@ class Replanning:
         so_far = float(self.truth[job.start : min(hour, job.start + job.run_hours), job.home].sum())
         total = so_far + float((run_now * intensity).sum())
 
+        hours, regions = intensity.shape
+
         def weigh(path: np.ndarray[tuple[int], np.dtype[np.int64]]) -> tuple[float, float]:
-            drawn, _, pending, _, _ = draw(
+            drawn, pending, _, _, _, _, _ = walk(
                 path,
+                np.zeros(len(path), np.int64),
                 path != IDLE,
-                *intensity.shape,
-                state.region,
-                state.origin,
+                hours,
+                (state.region, state.level, state.origin),
                 state.is_running,
                 state.is_started,
-                self.overheads.write,
-                self.overheads.restore,
+                (self.overheads.write, self.overheads.restore, 0.0),
                 programme.problem.move,
                 programme.problem.send,
                 1.0,
-                0.0,
+                float(job.left),
+                np.ones(1),
+                np.ones(regions),
+                *(np.ones((regions, 1)) for _ in range(3)),
                 _NOTHING,
                 _NOTHING,
+                np.zeros((regions, 0)),
             )
             written = state.pause if pending else 0.0
             chance = chance_of_backfire(drawn, run_now, intensity, spread, so_far - job.emitted - written, total, PERSISTENCE_PER_H)

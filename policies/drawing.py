@@ -54,7 +54,7 @@ def draw_of(costs: Costs, path: Sequence[int], working: Sequence[bool], levels: 
     """
     initial, overheads, holding, moving = costs.initial(), costs.workload.overheads, costs.holding, costs.moving
     starting_h = costs.starting_weights_h(overheads.startup_s)
-    energy_kwh, pending_h, held_usd, finish_h, suspends, rescales, starts = _walk(
+    energy_kwh, pending_h, held_usd, finish_h, suspends, rescales, starts = walk(
         np.array(path, dtype=np.int64),
         np.zeros(len(path), np.int64) if levels is None else np.array(levels, dtype=np.int64),
         np.array(working, dtype=np.bool_),
@@ -100,7 +100,7 @@ def _stacked(costs: Costs, spans_s: FloatArray) -> FloatArray:
 
 
 @numba.njit(cache=True, nogil=True)
-def _walk(  # type: ignore[no-untyped-def]
+def walk(  # type: ignore[no-untyped-def]
     path, levels, working, slots, state, is_running, is_started, overheads_h, move, send, slot_h, left_h,
     rates, nominal_kw, running_kw, idle_kw, usd_per_h, begun_h, new_h, away_h,
 ):  # fmt: skip
