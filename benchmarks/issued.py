@@ -16,7 +16,7 @@ from carbon_ray.forecasting.naive import Ewma
 from carbon_ray.forecasting.registry import forecaster_named
 from carbon_ray.forecasting.signals import DAY, MIN_HOURS, Hours, Signals
 from carbon_ray.policies.backfire import LEVELS_APART
-from carbon_ray.policies.costs import HIGH, LOW
+from carbon_ray.policies.expectation import HIGH, LOW
 
 _BLOCK = 168
 """Issues that are computed at once."""

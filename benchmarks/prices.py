@@ -33,7 +33,7 @@ from carbon_ray.core.objective import Objective
 from carbon_ray.core.region import NodeType, PowerModel, Region
 from carbon_ray.core.workload import Overheads
 from carbon_ray.policies.backfire import LEVELS_APART
-from carbon_ray.policies.costs import HIGH, LOW
+from carbon_ray.policies.expectation import HIGH, LOW
 from carbon_ray.policies.replan import Replan
 from carbon_ray.reports.palette import CLAIRVOYANT as CLAIRVOYANT_COLOUR
 from carbon_ray.sim.engine import simulate

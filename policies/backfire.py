@@ -12,6 +12,8 @@ import math
 import numba
 import numpy as np
 
+from carbon_ray.policies.drawing import walk
+
 _ROUNDING = 1e-9
 """Share of run-now's emissions below which a difference is none."""
 PERSISTENCE_PER_H = 0.95
@@ -47,3 +49,40 @@ def chance_of_backfire(energy, run_now_energy, intensity, spread, ahead, total, 
     if deviation <= _ROUNDING * total:
         return 1.0 if mean > _ROUNDING * total else 0.0
     return 0.5 * (1 + math.erf(mean / deviation / math.sqrt(2.0)))
+
+
+@numba.njit(cache=True, nogil=True)
+def weigh(paths, levels, working, lengths, walking, moving_usd, pending_gco2, worth, intensity, spread, run_now, persistence):  # type: ignore[no-untyped-def]
+    """What courses emit, pay and take, and the chance that each ends above run-now.
+
+    Args:
+        paths, levels, working: Of each course by slot, shape (C, T); see `drawing.walk`.
+        lengths: Slots of each course, shape (C,).
+        walking: What `drawing.walk` takes beside a path.
+        moving_usd: Money of a change of region, shape (Q, Q).
+        pending_gco2: Emissions of a checkpoint that is written at once, g; only of courses that begin with one.
+        worth: What a dollar and an hour until the end are worth, g.
+        intensity, spread: As `chance_of_backfire`.
+        run_now: Energy that it would still draw, and numbers: how far it is ahead, its total, and what its money and time are worth, g.
+        persistence: As `chance_of_backfire`.
+
+    Returns:
+        Emissions in g, money in USD, hours until the end, and chances, in rows of shape (4, C).
+    """
+    count = len(lengths)
+    out = np.empty((4, count))
+    run_now_energy, ahead, total, run_now_worth = run_now
+    for c in range(count):
+        length = lengths[c]
+        energy, pending_h, usd, finish_h, _, _, starts = walk(paths[c, :length], levels[c, :length], working[c, :length], *walking)
+        for s in range(len(starts)):
+            usd += moving_usd[starts[s, 0], starts[s, 1]]
+        written = pending_gco2 if pending_h > 0 else 0.0
+        emitted = written
+        for t in range(energy.shape[0]):
+            for r in range(energy.shape[1]):
+                emitted += energy[t, r] * intensity[t, r]
+        other = worth[0] * usd + worth[1] * finish_h - run_now_worth
+        out[0, c], out[1, c], out[2, c] = emitted, usd, finish_h
+        out[3, c] = chance_of_backfire(energy, run_now_energy, intensity, spread, ahead - written - other, total, persistence)
+    return out

@@ -6,48 +6,32 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
-from carbon_ray.core.forecast import Forecast, ForecastSnapshot
+from carbon_ray.core.forecast import ForecastSnapshot
 from carbon_ray.core.intensity import FloatArray
 from carbon_ray.core.plan import Expected
 from carbon_ray.core.region import Region
 from carbon_ray.core.units import S_PER_H
 from carbon_ray.core.workload import Progress, Workload
-from carbon_ray.policies.backfire import LEVELS_APART
-from carbon_ray.policies.drawing import Draw, draw_of
+from carbon_ray.policies.drawing import Draw, draw_of, walking_of
+from carbon_ray.policies.expectation import expectation
 from carbon_ray.policies.programme import Initial, Problem
 from carbon_ray.policies.scaling import Grain, grain_of
-from carbon_ray.policies.sites import Site, sites_for
+from carbon_ray.policies.site_table import Holding, SiteTable, shared_sites, table_of
+from carbon_ray.policies.sites import Site
 from carbon_ray.policies.stating import initial_of, problem_of
 from carbon_ray.policies.transfers import Moving, moving_of
 
 _ROUNDING = 1e-9
-LOW, HIGH = 0.1, 0.9
-"""Quantiles that the spread of a forecast is read from."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Holding:
-    """The nodes of every worker count in every region.
-
-    Attributes:
-        running_kw: Power while steps are made, PUE included, shape (R, N); 0 where a count does not fit.
-        idle_kw: Power while no steps are made, likewise.
-        usd_per_h: Price, likewise.
-        fits: Whether the region holds the count, shape (R, N).
-    """
-
-    running_kw: FloatArray
-    idle_kw: FloatArray
-    usd_per_h: FloatArray
-    fits: np.ndarray[tuple[int, int], np.dtype[np.bool_]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)  # no slots: what follows from the fields is kept beside them
 class Costs:
-    """Everything a plan of one workload from `now` on is priced with.
+    """Everything a plan of one workload from `now` on is priced with. Arrays are not to be written to.
 
     Attributes:
         workload: Whose.
@@ -88,13 +72,13 @@ class Costs:
             UnknownZoneError: The snapshot lacks a region's zone.
             ForecastHorizonError: The forecast does not reach the deadline.
         """
-        sites = sites_for(workload, regions)
+        sites = shared_sites(workload, regions)
         slots = max(1, math.floor((workload.latest_finish_at - now).total_seconds() / slot_s + _ROUNDING))
-        columns = [snapshot[site.region.zone].resample(now, slot_s, slots) for site in sites]
+        median, spread = expectation(snapshot, table_of(sites).zones, now, slot_s, slots)
         allowed = np.ones((slots, len(sites)), dtype=np.bool_)
-        for index, site in enumerate(sites):
-            until = (blocked_until or {}).get(site.region.name)
-            if until is not None:
+        for name, until in (blocked_until or {}).items():
+            index = table_of(sites).index.get(name)
+            if index is not None:
                 allowed[: max(0, math.ceil((until - now).total_seconds() / slot_s)), index] = False
         return cls(
             workload=workload,
@@ -102,8 +86,8 @@ class Costs:
             sites=sites,
             now=now,
             slot_s=slot_s,
-            intensity_gco2_per_kwh=np.stack(columns, axis=1),
-            spread_gco2_per_kwh=np.stack([spread_of(snapshot[site.region.zone], now, slot_s, slots) for site in sites], axis=1),
+            intensity_gco2_per_kwh=median,
+            spread_gco2_per_kwh=spread,
             allowed=allowed,
         )
 
@@ -112,22 +96,22 @@ class Costs:
         """Length of a slot in hours."""
         return self.slot_s / S_PER_H
 
-    @property
+    @cached_property
     def grain(self) -> Grain:
         """What work is counted in."""
         return grain_of(self.workload, self.slot_s, len(self.sites))
 
-    @property
+    @cached_property
     def rates(self) -> tuple[float, ...]:
         """Running hours done in an hour, by worker count."""
         return tuple(self.workload.rate(workers) for workers in self.workload.counts)
 
-    @property
+    @cached_property
     def quanta(self) -> int:
         """Quanta of work to make room for, the last one perhaps not filled; of a rigid workload slots."""
         return self.grain.quanta(self.longest_h)
 
-    @property
+    @cached_property
     def longest_h(self) -> float:
         """Running hours still to do that plans make room for; what they are expected to cost is counted by the estimate."""
         return self.progress.longest_h(self.workload)
@@ -145,7 +129,7 @@ class Costs:
         """Slots that a segment works at least."""
         return max(1, self.slots_of(self.workload.min_segment_s))
 
-    @property
+    @cached_property
     def moves_left(self) -> int | None:
         """Changes of region that the workload may still make; None = any number."""
         return None if self.workload.max_moves is None else max(0, self.workload.max_moves - self.progress.moves)
@@ -154,10 +138,14 @@ class Costs:
         """False where the limit of moves forbids to start there."""
         return self.moves_left != 0 or not self.progress.is_started or where == self.origin
 
+    @cached_property
+    def table(self) -> SiteTable:
+        """The sites as arrays."""
+        return table_of(self.sites)
+
     def index_of(self, region: str) -> int | None:
         """Position of a region; None where it is not among the sites."""
-        names = [site.region.name for site in self.sites]
-        return names.index(region) if region in names else None
+        return self.table.index.get(region)
 
     def usd(self, *, gco2: FloatArray, usd: FloatArray | float) -> FloatArray:
         """The objective, element by element."""
@@ -165,57 +153,49 @@ class Costs:
         total: FloatArray = objective.usd_per_kgco2 * gco2 / 1000 + objective.usd_weight * usd
         return total
 
-    def _row(self, values: list[float]) -> FloatArray:
-        return np.array(values, dtype=np.float64)
-
     @property
     def running_kw(self) -> FloatArray:
         """Power while steps are made, PUE included, shape (R,)."""
-        return self._row([site.running_kw for site in self.sites])
+        return self.table.running_kw
 
     @property
     def idle_kw(self) -> FloatArray:
         """Power while nodes are held without steps, PUE included, shape (R,)."""
-        return self._row([site.idle_kw for site in self.sites])
+        return self.table.idle_kw
 
     @property
     def usd_per_h(self) -> FloatArray:
         """Price of the nodes held, shape (R,)."""
-        return self._row([site.usd_per_h for site in self.sites])
+        return self.table.usd_per_h
 
     @property
     def holding(self) -> Holding:
         """The nodes by region and worker count."""
-        rows = [
-            [(0.0, 0.0, 0.0, 0.0) if hold is None else (hold.running_kw, hold.idle_kw, hold.usd_per_h, 1.0) for hold in site.holds]
-            for site in self.sites
-        ]
-        table = np.array(rows, dtype=np.float64).transpose(2, 0, 1).copy()
-        return Holding(running_kw=table[0], idle_kw=table[1], usd_per_h=table[2], fits=table[3] > 0)
+        return self.table.holding
 
     def starting_weights_h(self, span_s: float) -> FloatArray:
         """Hours of a start-up of `span_s` seconds that fall in each of its slots."""
         count = self.slots_of(span_s)
         return np.clip(span_s / S_PER_H - np.arange(count) * self.slot_h, 0.0, self.slot_h)
 
-    @property
+    @cached_property
     def run_usd(self) -> FloatArray:
         """Objective of running through each slot, allowed or not, shape (T, R)."""
         return self.usd(gco2=self.intensity_gco2_per_kwh * self.running_kw * self.slot_h, usd=self.usd_per_h * self.slot_h)
 
-    @property
+    @cached_property
     def origin(self) -> int:
         """Index of the region that the next start comes from; one past the sites where it is none of them."""
         index = self.index_of(self.progress.region if self.progress.is_started else self.workload.home_region)
         return len(self.sites) if index is None else index
 
-    @property
+    @cached_property
     def here(self) -> int:
         """Index of the region that plans are compared with: where it runs, else where it would go on, else the first site."""
         index = self.index_of(self.progress.region)
         return index or 0
 
-    @property
+    @cached_property
     def moving(self) -> Moving:
         """What changes of region take."""
         return moving_of(self)
@@ -238,11 +218,27 @@ class Costs:
 
     def initial(self) -> Initial:
         """Where the programme begins."""
+        return self._initial
+
+    @cached_property
+    def _initial(self) -> Initial:
         return initial_of(self)
 
     def draw(self, path: Sequence[int], working: Sequence[bool], levels: Sequence[int] | None = None) -> Draw:
-        """What a path draws and pays, by slot and region; see `draw_of`."""
-        return draw_of(self, path, working, levels)
+        """What a path draws and pays, by slot and region; see `draw_of`. Drawn once."""
+        key = (tuple(path), tuple(working), None if levels is None else tuple(levels))
+        if key not in self._drawn:
+            self._drawn[key] = draw_of(self, path, working, levels)
+        return self._drawn[key]
+
+    @cached_property
+    def walking(self) -> tuple[Any, ...]:
+        """What every path is drawn with."""
+        return walking_of(self)
+
+    @cached_property
+    def _drawn(self) -> dict[tuple[object, ...], Draw]:
+        return {}
 
     def expected_of(self, path: Sequence[int], working: Sequence[bool], levels: Sequence[int] | None = None) -> Expected:
         """What a path of `solve` costs, by the same model."""
@@ -258,12 +254,3 @@ class Costs:
             moves=drawn.moves,
             rescales=drawn.rescales,
         )
-
-
-def spread_of(forecast: Forecast, start_at: datetime, slot_s: float, slots: int) -> FloatArray:
-    """Standard deviation of a forecast's error by slot, gCO2e per kWh, as if it were normal between the outer quantiles."""
-    if not {LOW, HIGH} <= set(forecast.quantiles_gco2_per_kwh):
-        return np.zeros(slots)
-    apart = forecast.resample(start_at, slot_s, slots, HIGH) - forecast.resample(start_at, slot_s, slots, LOW)
-    spread: FloatArray = apart / LEVELS_APART
-    return spread

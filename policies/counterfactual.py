@@ -6,18 +6,20 @@ money and time are worth is counted in grams here, at the objective's price of c
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from carbon_ray.core.intensity import FloatArray
 from carbon_ray.core.units import S_PER_H
-from carbon_ray.policies.backfire import PERSISTENCE_PER_H, chance_of_backfire
+from carbon_ray.policies.backfire import PERSISTENCE_PER_H, weigh
 from carbon_ray.policies.costs import Costs
-from carbon_ray.policies.programme import Solution
+from carbon_ray.policies.plans import Straight
+from carbon_ray.policies.programme import IDLE, Solution
 
+Course = Solution | Straight
+"""What is weighed: a plan, or running through."""
 NEGLIGIBLE = 0.01
 """Chance of a backfire below which nothing else is looked at."""
 
@@ -71,25 +73,39 @@ def _worth_gco2(costs: Costs, *, usd: float, delay_h: float) -> float:
     return objective.cost_usd(gco2=0.0, usd=usd, delay_h=delay_h) / objective.usd_per_kgco2 * 1000
 
 
-def chance_of(costs: Costs, course: Solution, run_now: RunNow) -> float:
-    """Chance that a course ends above run-now."""
+def weighed(costs: Costs, courses: Sequence[Course], run_now: RunNow) -> FloatArray:
+    """Emissions in g, money in USD, hours until the end and chance of a backfire of courses, in rows of shape (4, courses)."""
+    longest = max(course.length for course in courses)
+    paths, levels = np.full((2, len(courses), longest), IDLE, dtype=np.int64)
+    working = np.zeros((len(courses), longest), dtype=np.bool_)
+    for row, course in enumerate(courses):
+        length = course.length
+        if isinstance(course, Straight):
+            paths[row, :length], levels[row, :length], working[row, course.waits : length] = course.where, course.level, True
+        else:
+            paths[row, :length], levels[row, :length], working[row, :length] = course.path, course.levels, course.working
     spread = np.zeros_like(costs.intensity_gco2_per_kwh) if costs.spread_gco2_per_kwh is None else costs.spread_gco2_per_kwh
-    drawn = costs.draw(course.path, course.working, course.levels)
-    other_gco2 = _worth_gco2(costs, usd=drawn.usd, delay_h=drawn.finish_h) - run_now.other_gco2
-    return float(
-        chance_of_backfire(
-            drawn.energy_kwh,
-            run_now.energy_kwh,
-            costs.intensity_gco2_per_kwh,
-            spread,
-            run_now.ahead_gco2 - drawn.pending_gco2 - other_gco2,
-            run_now.total_gco2,
-            PERSISTENCE_PER_H**costs.slot_h,
-        )
+    initial, objective = costs.initial(), costs.workload.objective
+    _, pending_gco2 = costs.written_now(initial.region, costs.workload.overheads.checkpoint_h) if initial.is_running else (0.0, 0.0)
+    g_per_usd = 1000 / objective.usd_per_kgco2
+    rows: FloatArray = weigh(
+        paths,
+        levels,
+        working,
+        np.array([course.length for course in courses]),
+        costs.walking,
+        costs.moving.usd,
+        pending_gco2,
+        (objective.usd_weight * g_per_usd, objective.usd_per_h_delay * g_per_usd),
+        costs.intensity_gco2_per_kwh,
+        spread,
+        (run_now.energy_kwh, run_now.ahead_gco2, run_now.total_gco2, run_now.other_gco2),
+        PERSISTENCE_PER_H**costs.slot_h,
     )
+    return rows
 
 
-def least_with_risk(costs: Costs, plan: Solution, others: Callable[[], Iterable[Solution]], backfire_fraction: float) -> Solution:
+def least_with_risk(costs: Costs, plan: Solution, others: Callable[[], Iterable[Straight]], backfire_fraction: float) -> Solution:
     """The plan, or another course that costs less once the chance of a backfire has its price.
 
     Args:
@@ -98,14 +114,13 @@ def least_with_risk(costs: Costs, plan: Solution, others: Callable[[], Iterable[
         others: Makes the courses to compare with; asked only where the plan's own chance is not negligible.
         backfire_fraction: Price of a backfire, as a share of run-now's emissions at the objective's carbon price; 0 = none.
     """
-    run_now = run_now_of(costs)
-    if run_now is None or not backfire_fraction or chance_of(costs, plan, run_now) <= NEGLIGIBLE:
+    run_now = run_now_of(costs) if backfire_fraction else None
+    if run_now is None or weighed(costs, [plan], run_now)[3, 0] <= NEGLIGIBLE:
         return plan
-    price_usd = backfire_fraction * costs.workload.objective.cost_usd(gco2=run_now.total_gco2, usd=0.0)
-    least_usd, best = math.inf, plan
-    for course in (plan, *others()):
-        chance = chance_of(costs, course, run_now)
-        total_usd = costs.expected_of(course.path, course.working, course.levels).objective_usd + price_usd * chance
-        if total_usd < least_usd:
-            least_usd, best = total_usd, course
-    return best
+    objective = costs.workload.objective
+    courses: list[Course] = [plan, *others()]
+    price_usd = backfire_fraction * objective.cost_usd(gco2=run_now.total_gco2, usd=0.0)
+    gco2, usd, finish_h, chance = weighed(costs, courses, run_now)
+    total_usd = objective.usd_per_kgco2 * gco2 / 1000 + objective.usd_weight * usd + objective.usd_per_h_delay * finish_h
+    best = courses[int(np.argmin(total_usd + price_usd * chance))]
+    return best.solution() if isinstance(best, Straight) else best

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numba
 import numpy as np
@@ -52,12 +52,32 @@ def draw_of(costs: Costs, path: Sequence[int], working: Sequence[bool], levels: 
         working: Whether the slot makes progress.
         levels: Index of the worker count by slot; the first one by default.
     """
-    initial, overheads, holding, moving = costs.initial(), costs.workload.overheads, costs.holding, costs.moving
-    starting_h = costs.starting_weights_h(overheads.startup_s)
     energy_kwh, pending_h, held_usd, finish_h, suspends, rescales, starts = walk(
         np.array(path, dtype=np.int64),
         np.zeros(len(path), np.int64) if levels is None else np.array(levels, dtype=np.int64),
         np.array(working, dtype=np.bool_),
+        *costs.walking,
+    )
+    initial, moving = costs.initial(), costs.moving
+    pending_kwh, pending_gco2 = costs.written_now(initial.region, float(pending_h)) if pending_h else (0.0, 0.0)
+    is_away, is_resume = starts[:, 0] != starts[:, 1], starts[:, 2] > 0
+    return Draw(
+        energy_kwh=energy_kwh,
+        pending_kwh=pending_kwh,
+        pending_gco2=pending_gco2,
+        usd=float(held_usd) + float(moving.usd[starts[:, 0], starts[:, 1]].sum()),
+        finish_h=float(finish_h),
+        suspends=int(suspends),
+        moves=int((is_away & is_resume).sum()),
+        rescales=int(rescales),
+    )
+
+
+def walking_of(costs: Costs) -> tuple[Any, ...]:
+    """What `walk` takes beside a path."""
+    initial, overheads, holding, moving = costs.initial(), costs.workload.overheads, costs.holding, costs.moving
+    starting_h = costs.starting_weights_h(overheads.startup_s)
+    return (
         len(costs.intensity_gco2_per_kwh),
         (initial.region, initial.level, initial.origin),
         initial.is_running,
@@ -74,19 +94,7 @@ def draw_of(costs: Costs, path: Sequence[int], working: Sequence[bool], levels: 
         holding.usd_per_h,
         costs.starting_weights_h(costs.progress.starting_s if initial.is_running else 0.0),
         starting_h,
-        np.tile(starting_h, (len(costs.sites), 1)) if overheads.transfers is None else _stacked(costs, moving.arrival_s),
-    )
-    pending_kwh, pending_gco2 = costs.written_now(initial.region, float(pending_h)) if pending_h else (0.0, 0.0)
-    is_away, is_resume = starts[:, 0] != starts[:, 1], starts[:, 2] > 0
-    return Draw(
-        energy_kwh=energy_kwh,
-        pending_kwh=pending_kwh,
-        pending_gco2=pending_gco2,
-        usd=float(held_usd) + float(moving.usd[starts[:, 0], starts[:, 1]].sum()),
-        finish_h=float(finish_h),
-        suspends=int(suspends),
-        moves=int((is_away & is_resume).sum()),
-        rescales=int(rescales),
+        np.repeat(starting_h[None], len(costs.sites), axis=0) if overheads.transfers is None else _stacked(costs, moving.arrival_s),
     )
 
 

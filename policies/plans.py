@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import groupby
 
@@ -15,16 +16,32 @@ from carbon_ray.policies.costs import Costs
 from carbon_ray.policies.programme import IDLE, Solution
 
 
-def _straight(where: int, level: int, waits: int, length: int) -> Solution:
-    """From now on in one region with one worker count."""
-    return Solution(
-        cost=math.inf,
-        keep_cost=math.inf,
-        start_costs=(),
-        path=(where,) * length,
-        working=tuple(slot >= waits for slot in range(length)),
-        levels=(level,) * length,
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Straight:
+    """From now on in one region with one worker count.
+
+    Attributes:
+        where: Index of the region.
+        level: Index of the worker count.
+        waits: Slots without progress before the first step.
+        length: Slots in all.
+    """
+
+    where: int
+    level: int
+    waits: int
+    length: int
+
+    def solution(self) -> Solution:
+        """The same as a solution of the programme, of which no costs are known."""
+        return Solution(
+            cost=math.inf,
+            keep_cost=math.inf,
+            start_costs=(),
+            path=(self.where,) * self.length,
+            working=(False,) * self.waits + (True,) * (self.length - self.waits),
+            levels=(self.level,) * self.length,
+        )
 
 
 def _waits(costs: Costs, where: int, level: int) -> int:
@@ -35,7 +52,7 @@ def _waits(costs: Costs, where: int, level: int) -> int:
     return costs.slots_of(costs.startup_s(where))
 
 
-def run_through_in(costs: Costs, where: int, level: int = 0, *, even_shut: bool = False) -> Solution | None:
+def run_through_in(costs: Costs, where: int, level: int = 0, *, even_shut: bool = False) -> Straight | None:
     """Run without a pause from now on in one region with one worker count; None where that cannot be done in time.
 
     Args:
@@ -49,10 +66,10 @@ def run_through_in(costs: Costs, where: int, level: int = 0, *, even_shut: bool 
     is_open = even_shut or bool(costs.is_reachable(where) and costs.allowed[:length, where].all())
     if length > len(costs.allowed) or not is_open or costs.sites[where].holds[level] is None:
         return None
-    return _straight(where, level, waits, length)
+    return Straight(where=where, level=level, waits=waits, length=length)
 
 
-def runs_through(costs: Costs) -> list[Solution]:
+def runs_through(costs: Costs) -> list[Straight]:
     """Every way to run without a pause from now on: all regions and worker counts with which that can be done in time."""
     every = (run_through_in(costs, where, level) for where in range(len(costs.sites)) for level in range(len(costs.rates)))
     return [course for course in every if course is not None]
@@ -72,7 +89,8 @@ def run_through(costs: Costs) -> Solution:
         if not initial.is_running or (not usable[where] and usable.any()):
             where = min(range(len(usable)), key=lambda index: (not may_be[index], not usable[index], costs.run_usd[0, index], index))
     waits = _waits(costs, where, level)
-    return _straight(where, level, waits, min(waits + costs.working_slots(level), len(costs.allowed)))
+    length = min(waits + costs.working_slots(level), len(costs.allowed))
+    return Straight(where=where, level=level, waits=waits, length=length).solution()
 
 
 def _soonest(costs: Costs) -> tuple[int, int]:

@@ -52,6 +52,7 @@ class Problem:
         max_moves: Most changes of region after the first start; None = any number.
         hold_away: As `hold`, for a start whose checkpoint, or first code and data, comes from another region; None = the same.
         startup_slots_away: Slots of such a start-up by region, shape (R,); None = the same.
+        is_uniform: Promises that `move` and `fee` are the same between any two regions and `send` is zero: solved faster.
     """
 
     run: FloatArray
@@ -72,6 +73,7 @@ class Problem:
     rescale: float = 0.0
     hold_away: FloatArray | None = None
     startup_slots_away: NDArray[np.int64] | None = None
+    is_uniform: bool = False
 
     @property
     def away(self) -> tuple[FloatArray, NDArray[np.int64]]:
@@ -128,9 +130,16 @@ class Solution:
     working: tuple[bool, ...]
     levels: tuple[int, ...]
 
+    @property
+    def length(self) -> int:
+        """Slots of the path."""
+        return len(self.path)
+
 
 def plain(values: FloatArray) -> FloatArray:
     """The values in the one memory layout that the recursion is compiled for; every other one would be compiled anew."""
+    if values.dtype == np.float64 and values.flags.carray:  # in C order, aligned and writeable
+        return values
     return np.require(values, dtype=np.float64, requirements=["C", "W"])
 
 
@@ -169,6 +178,7 @@ class Values:
             plain(problem.away[0]),
             problem.away[1],
             problem.hold_away is not None,
+            problem.is_uniform,
         )
 
     def arrived(self, slot: int, left: int) -> FloatArray:
@@ -233,6 +243,7 @@ class Programme:
 
     def __init__(self, problem: Problem) -> None:
         self.problem, self.by_moves = problem, list[Values]()
+        self._asked: tuple[Initial, int, Alternatives] | None = None
         for _ in range((problem.max_moves or 0) + 1):
             self.by_moves.append(Values(problem, self.by_moves[-1] if self.by_moves else None))
 
@@ -243,8 +254,13 @@ class Programme:
             initial: Where the workload stands.
             left: Quanta still to do; all of the problem's by default, and in any case before the first start.
         """
+        left = self.problem.quanta if left is None else left
+        if self._asked is None or self._asked[0] is not initial or self._asked[1] != left:
+            self._asked = initial, left, self._alternatives(initial, left)
+        return self._asked[2]
+
+    def _alternatives(self, initial: Initial, left: int) -> Alternatives:
         problem, values = self.problem, self.by_moves[-1]
-        left = problem.quanta if left is None else left
         starts = self.starts(0, left, len(self.by_moves) - 1, initial.origin, initial.is_started)
         idle = problem.waiting + float(values.idle[1, initial.origin, left] if initial.is_started else values.fresh[1, initial.origin])
         if not initial.is_running:

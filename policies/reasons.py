@@ -86,9 +86,10 @@ def _against_running(costs: Costs, solution: Solution) -> str:
     course = run_through_in(costs, here, level, even_shut=True)
     if course is None:
         return "the work could not end in time otherwise"
-    if (solution.path, solution.levels) == (course.path, course.levels):
+    straight = course.solution()
+    if (solution.path, solution.levels) == (straight.path, straight.levels):
         return "which is to run through"
-    through = costs.expected_of(course.path, course.working, course.levels)
+    through = costs.expected_of(straight.path, straight.working, straight.levels)
     planned = costs.expected_of(solution.path, solution.working, solution.levels)
     saved_g = through.gco2 - planned.gco2
     delay_h = hours(planned.finish_at - through.finish_at)

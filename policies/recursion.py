@@ -16,7 +16,7 @@ _FAST = {"nnan", "nsz", "contract"}
 @numba.njit(cache=True, fastmath=_FAST, nogil=True)
 def backward(  # type: ignore[no-untyped-def]
     run, hold, pause, unit, move, send, fee, restore, rescale, speed, waiting, startup, shortest, quanta, landing, is_limited,
-    hold_away, startup_away, is_slower,
+    hold_away, startup_away, is_slower, is_uniform,
 ):  # fmt: skip
     """Least costs to go from the start of every slot.
 
@@ -40,6 +40,8 @@ def backward(  # type: ignore[no-untyped-def]
         hold_away: As `hold`, for a start that waits for its checkpoint from another region; read if `is_slower`.
         startup_away: Slots of such a start-up, shape (R,).
         is_slower: Whether such starts differ from others.
+        is_uniform: Whether `move` and `fee` are the same for any two regions and `send` is zero: the best start elsewhere is then found
+            once for all regions that it may come from, and a slot costs O(regions), not O(regions squared).
 
     Returns:
         work (T + 1, R, N, K): run through this slot; begun (T + 1, R, N, K): the same, bound to the shortest segment;
@@ -50,7 +52,7 @@ def backward(  # type: ignore[no-untyped-def]
     slots, regions, levels = run.shape
     size = quanta + 1
     work = np.full((slots + 1, regions, levels, size), np.inf)
-    begun = np.full((slots + 1, regions, levels, size), np.inf)
+    begun = np.full((slots + 1, regions, levels, size), np.inf) if shortest > 1 else work
     ran = np.full((slots + 1, regions, levels, size), np.inf)
     idle = np.full((slots + 1, regions, size), np.inf)
     fresh = np.full((slots + 1, regions), np.inf)
@@ -61,6 +63,8 @@ def backward(  # type: ignore[no-untyped-def]
     idle[:, :, 0] = 0.0
     elsewhere = np.empty(size)
     other = np.empty(size)
+    nearest, second, whence = np.empty(size), np.empty(size), np.empty(size, np.int64)
+    apart, fare = (move[0, 1], fee[0, 1]) if regions > 1 else (0.0, 0.0)
     opened = np.empty((regions, levels, size))
     for t in range(slots - 1, -1, -1):
         for r in range(regions):
@@ -75,7 +79,8 @@ def backward(  # type: ignore[no-untyped-def]
                     for k in range(last + 1, size):
                         out[k] = cost + waiting + after[k - done]
                 work[t, r, n] = bound[t % 2, 0, r, n]
-                begun[t, r, n] = bound[t % 2, shortest - 1, r, n]
+                if shortest > 1:
+                    begun[t, r, n] = bound[t % 2, shortest - 1, r, n]
         for r in range(regions):
             for k in range(size):
                 land[t, r, k] = np.inf
@@ -95,16 +100,37 @@ def backward(  # type: ignore[no-untyped-def]
                     if first_work < slots and opening < np.inf:
                         for k in range(size):
                             away[t, r, k] = min(away[t, r, k], opening + begun[first_work, r, n, k])
+        if is_uniform:
+            for k in range(size):
+                nearest[k] = np.inf
+                second[k] = np.inf
+                whence[k] = -1
+            for r in range(regions):
+                start = (restore + apart) * unit[t, r] + fare
+                target = landing[t, r] if is_limited else away[t, r]
+                for k in range(1, size):
+                    cost = start + target[k]
+                    if cost < nearest[k]:
+                        second[k] = nearest[k]
+                        nearest[k] = cost
+                        whence[k] = r
+                    elif cost < second[k]:
+                        second[k] = cost
         for q in range(regions):
             for k in range(size):
                 elsewhere[k] = waiting + idle[t + 1, q, k]
-            for r in range(regions):
-                if r != q:
-                    start = (restore + move[q, r]) * unit[t, r] + send[q, r] * unit[t, q] + fee[q, r]
-                    target = landing[t, r] if is_limited else away[t, r]
-                    for k in range(1, size):
-                        cost = start + target[k]
-                        elsewhere[k] = cost if cost < elsewhere[k] else elsewhere[k]
+            if is_uniform:
+                for k in range(1, size):
+                    cost = second[k] if whence[k] == q else nearest[k]
+                    elsewhere[k] = cost if cost < elsewhere[k] else elsewhere[k]
+            else:
+                for r in range(regions):
+                    if r != q:
+                        start = (restore + move[q, r]) * unit[t, r] + send[q, r] * unit[t, q] + fee[q, r]
+                        target = landing[t, r] if is_limited else away[t, r]
+                        for k in range(1, size):
+                            cost = start + target[k]
+                            elsewhere[k] = cost if cost < elsewhere[k] else elsewhere[k]
             again = restore * unit[t, q]
             for k in range(1, size):
                 idle[t, q, k] = min(elsewhere[k], again + land[t, q, k])

@@ -18,10 +18,10 @@ from carbon_ray.core.units import S_PER_H
 from carbon_ray.core.workload import Progress, Workload
 from carbon_ray.policies import reasons, second_best
 from carbon_ray.policies.base import Surroundings, placement_of
-from carbon_ray.policies.budgets import in_words, overrun_of, require_budgets, settle
+from carbon_ray.policies.budgets import has_budget, in_words, overrun_of, require_budgets, settle
 from carbon_ray.policies.costs import Costs
 from carbon_ray.policies.counterfactual import least_with_risk
-from carbon_ray.policies.plans import plan_of, run_through, runs_through, target_of
+from carbon_ray.policies.plans import Straight, plan_of, run_through, runs_through, target_of
 from carbon_ray.policies.programme import Solution, solve
 
 _ROUNDING_S = 1e-6
@@ -95,8 +95,9 @@ class Replan:
     def _guarded(self, costs: Costs, solution: Solution) -> Solution:
         """The plan, or running through from now on where that is worth more once the risk of a backfire has its price."""
 
-        def within_budgets() -> list[Solution]:
-            return [course for course in runs_through(costs) if overrun_of(costs, course).is_none]
+        def within_budgets() -> list[Straight]:
+            courses = runs_through(costs)
+            return [one for one in courses if overrun_of(costs, one.solution()).is_none] if has_budget(costs) else courses
 
         return least_with_risk(costs, solution, within_budgets, self.backfire_fraction)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from carbon_ray.core.decision import Placement
 from carbon_ray.core.plan import RunnerUp
 from carbon_ray.policies import reasons
@@ -26,12 +28,16 @@ def runner_up_of(costs: Costs, programme: Programme, chosen: Solution, objective
     """
     initial = costs.initial()
     first = programme.alternatives(initial)
+    own = (chosen.path[0], chosen.levels[0])
     values: dict[Action, float] = {(IDLE, IDLE): first.suspend}
-    for region, level in zip(*(first.starts < math.inf).nonzero(), strict=True):
-        values[int(region), int(level)] = float(first.starts[region, level])
     if first.running is not None:
         values[first.running] = first.keep
-    own = (chosen.path[0], chosen.levels[0])
+    starts = first.starts.copy()
+    if own[0] != IDLE and own not in values:
+        values[own] = float(starts[own])
+        starts[own] = math.inf
+    best = divmod(int(np.argmin(starts)), starts.shape[1])
+    values[best] = min(float(starts[best]), values.get(best, math.inf))
     others = {action: value for action, value in values.items() if action != own and math.isfinite(value)}
     if not others:
         return None

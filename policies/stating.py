@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import numba
 import numpy as np
-from numpy.typing import NDArray
 
 from carbon_ray.core.intensity import FloatArray
 from carbon_ray.policies.programme import Initial, Problem
@@ -17,33 +17,34 @@ if TYPE_CHECKING:
 
 def problem_of(costs: Costs) -> Problem:
     """The programme's arrays. An origin that is no site is one more region, in which nothing can run."""
-    overheads, holding, grain = costs.workload.overheads, costs.holding, costs.grain
-    intensity = costs.intensity_gco2_per_kwh[:, :, None]
-    run = costs.usd(gco2=intensity * holding.running_kw * costs.slot_h, usd=holding.usd_per_h * costs.slot_h)
-    unit = costs.usd(gco2=costs.intensity_gco2_per_kwh * costs.running_kw, usd=0.0)
-    if costs.workload.is_elastic:
-        run = run * np.array(grain.counted)
-    run = np.where(costs.allowed[:, :, None] & holding.fits, run, np.inf)
-    hold, moving = _holding(costs, overheads.startup_s), costs.moving
-    away = None if overheads.transfers is None else _arriving(costs, moving.arrival_s)
-    regions = max(len(costs.sites), costs.origin + 1)
-    if regions > len(costs.sites):
-        outside = np.full((len(run), 1, run.shape[2]), np.inf)
-        run, hold = np.concatenate([run, outside], axis=1), np.concatenate([hold, outside], axis=1)
-        unit = np.concatenate([unit, np.zeros((len(unit), 1))], axis=1)
-        away = None if away is None else np.concatenate([away, outside], axis=1)
+    overheads, holding, grain, moving = costs.workload.overheads, costs.holding, costs.grain, costs.moving
+    objective, regions = costs.workload.objective, max(len(costs.sites), costs.origin + 1)
+    shared = (
+        costs.intensity_gco2_per_kwh,
+        costs.allowed,
+        costs.running_kw,
+        holding.running_kw,
+        holding.idle_kw,
+        holding.usd_per_h,
+        holding.fits,
+        np.array(grain.counted),
+        (objective.usd_per_kgco2 / 1000, float(objective.usd_weight), costs.slot_h, float(overheads.checkpoint_h)),
+        regions,
+    )
+    run, hold, pause, unit = _arrays(*shared, costs.starting_weights_h(overheads.startup_s))
+    away = None if overheads.transfers is None else _arriving(shared, costs, moving.arrival_s, regions)
     return Problem(
         run=run,
         hold=hold,
-        pause=overheads.checkpoint_h * unit,
+        pause=pause,
         unit=unit,
         move=moving.move_h,
         send=moving.send_h,
-        fee=costs.workload.objective.usd_weight * moving.usd,
+        fee=objective.usd_weight * moving.usd,
         restore=overheads.restore_h,
         rescale=overheads.rescale_h,
         speed=np.array(grain.speed, dtype=np.int64),
-        waiting=costs.workload.objective.usd_per_h_delay * costs.slot_h,
+        waiting=objective.usd_per_h_delay * costs.slot_h,
         startup_slots=costs.slots_of(overheads.startup_s),
         quanta=costs.quanta,
         allowed=costs.allowed,
@@ -53,30 +54,55 @@ def problem_of(costs: Costs) -> Problem:
         startup_slots_away=None
         if away is None
         else np.array([*map(costs.slots_of, moving.arrival_s), *[0] * (regions - len(costs.sites))]),
+        is_uniform=moving.is_uniform,
     )
 
 
-def _arriving(costs: Costs, arrival_s: FloatArray) -> FloatArray:
+def _arriving(shared: tuple[Any, ...], costs: Costs, arrival_s: FloatArray, regions: int) -> FloatArray:
     """Objective of start-ups that last another time in each region, shape (T, R, N)."""
-    by_span = {span_s: _holding(costs, span_s) for span_s in set(arrival_s.tolist())}
-    return np.stack([by_span[span_s][:, where] for where, span_s in enumerate(arrival_s.tolist())], axis=1)
+    by_span = {span_s: _arrays(*shared, costs.starting_weights_h(span_s))[1] for span_s in set(arrival_s.tolist())}
+    columns = [by_span[span_s][:, where] for where, span_s in enumerate(arrival_s.tolist())]
+    nowhere = np.full_like(columns[0], np.inf)
+    return np.stack(columns + [nowhere] * (regions - len(columns)), axis=1)
 
 
-def _holding(costs: Costs, startup_s: float) -> FloatArray:
-    """Objective of holding nodes through a start-up that begins in each slot, shape (T, R, N); inf where it cannot be."""
-    slots, fits = range(costs.slots_of(startup_s) + 1), costs.holding.fits
-    usable: NDArray[np.bool_] = np.logical_and.reduce([_shifted(costs.allowed, offset, fill=False) for offset in slots])
-    hold: FloatArray = np.where(usable[:, :, None] & fits, _starting(costs, startup_s), np.inf)
-    return hold
+@numba.njit(cache=True, nogil=True)
+def _arrays(intensity, allowed, nominal_kw, running_kw, idle_kw, usd_per_h, fits, counted, factors, regions, starting_h):  # type: ignore[no-untyped-def]
+    """Objective of running, of the start-up that begins in a slot, of the checkpoint after it, and of an hour's energy; see `Problem`.
 
-
-def _starting(costs: Costs, startup_s: float) -> FloatArray:
-    holding, intensity = costs.holding, costs.intensity_gco2_per_kwh[:, :, None]
-    total = np.zeros((*costs.intensity_gco2_per_kwh.shape, len(costs.workload.counts)))
-    for offset, weight in enumerate(costs.starting_weights_h(startup_s)):
-        held = costs.usd(gco2=intensity * holding.idle_kw * weight, usd=holding.usd_per_h * weight)
-        total = total + _shifted(held, offset, fill=np.inf)
-    return total
+    Args:
+        intensity: gCO2e per kWh, shape (T, R).
+        allowed: Whether a region may be used in a slot, shape (T, R).
+        nominal_kw: Power by which overheads are counted, shape (R,).
+        running_kw, idle_kw, usd_per_h, fits: Of the nodes held, shape (R, N).
+        counted: Share of the work done in a slot that the quanta are, shape (N,).
+        factors: USD per gram, weight of a dollar, hours of a slot, running hours of a checkpoint.
+        regions: Of the answer; in those beyond the sites nothing can run.
+        starting_h: Hours without progress in each slot of a start-up.
+    """
+    slots, sites = intensity.shape
+    levels, waits = running_kw.shape[1], len(starting_h)
+    per_gram, weight, slot_h, checkpoint_h = factors
+    run, hold = np.full((slots, regions, levels), np.inf), np.full((slots, regions, levels), np.inf)
+    pause, unit = np.zeros((slots, regions)), np.zeros((slots, regions))
+    for t in range(slots):
+        for r in range(sites):
+            unit[t, r] = per_gram * intensity[t, r] * nominal_kw[r]
+            pause[t, r] = checkpoint_h * unit[t, r]
+            is_usable = t + waits < slots
+            for offset in range(waits + 1):
+                if is_usable and not allowed[t + offset, r]:
+                    is_usable = False
+            for n in range(levels):
+                if allowed[t, r] and fits[r, n]:
+                    run[t, r, n] = (per_gram * intensity[t, r] * running_kw[r, n] + weight * usd_per_h[r, n]) * slot_h * counted[n]
+                if is_usable and fits[r, n]:
+                    total = 0.0
+                    for offset in range(waits):
+                        held = per_gram * intensity[t + offset, r] * idle_kw[r, n] + weight * usd_per_h[r, n]
+                        total += held * starting_h[offset]
+                    hold[t, r, n] = total
+    return run, hold, pause, unit
 
 
 def initial_of(costs: Costs) -> Initial:
@@ -112,10 +138,3 @@ def _bound_slots(costs: Costs) -> int:
     working_at = progress.since_at + timedelta(seconds=workload.overheads.startup_s)
     worked_s = 0.0 if progress.starting_s > 0 else max(0.0, (costs.now - working_at).total_seconds())
     return max(1, costs.slots_of(workload.min_segment_s - worked_s))
-
-
-def _shifted(values: np.ndarray[Any, Any], offset: int, *, fill: float | bool) -> np.ndarray[Any, Any]:
-    """The rows from `offset` on, and `fill` where there are none."""
-    moved = np.full_like(values, fill)
-    moved[: max(0, len(values) - offset)] = values[offset:]
-    return moved

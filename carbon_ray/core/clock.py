@@ -22,6 +22,8 @@ def require_utc(instant: datetime, name: str = "instant") -> datetime:
     Raises:
         ValueError: The instant is naive or in another time zone.
     """
+    if instant.tzinfo is UTC:
+        return instant
     if instant.tzinfo is None or instant.tzinfo.utcoffset(None) != timedelta(0):
         raise ValueError(f"{name} must be an aware UTC datetime, got {instant!r}")
     return instant

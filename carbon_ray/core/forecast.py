@@ -8,7 +8,15 @@ from datetime import datetime, timedelta
 
 from carbon_ray.core.clock import require_utc
 from carbon_ray.core.errors import ForecastHorizonError, StaleForecastError, UnknownZoneError
-from carbon_ray.core.intensity import FloatArray, IntensityKind, IntensitySeries, Provenance, frozen_array, require_one_kind
+from carbon_ray.core.intensity import (
+    FloatArray,
+    IntensityKind,
+    IntensitySeries,
+    Provenance,
+    checked_intensities,
+    require_one_kind,
+    resampled,
+)
 
 MEDIAN = 0.5
 
@@ -39,14 +47,15 @@ class Forecast:
 
     def __post_init__(self) -> None:
         require_utc(self.issued_at, "issued_at")
-        quantiles = {level: frozen_array(values) for level, values in sorted(self.quantiles_gco2_per_kwh.items())}
+        require_utc(self.start_at, "start_at")
+        if not self.step_s > 0:
+            raise ValueError(f"step_s must be above 0, got {self.step_s}")
+        quantiles = {level: checked_intensities(values, self.zone) for level, values in sorted(self.quantiles_gco2_per_kwh.items())}
         if MEDIAN not in quantiles or any(not 0 < level < 1 for level in quantiles):
             raise ValueError("a forecast needs the 0.5 quantile, and levels strictly between 0 and 1")
         if len({len(values) for values in quantiles.values()}) != 1:
             raise ValueError("all quantiles of a forecast must have the same length")
         object.__setattr__(self, "quantiles_gco2_per_kwh", quantiles)
-        for level in quantiles:
-            self.quantile(level)  # a series checks start, step and values
 
     @classmethod
     def certain(cls, series: IntensitySeries, issued_at: datetime) -> Forecast:
@@ -93,6 +102,15 @@ class Forecast:
         Raises:
             ForecastHorizonError: Part of the range lies outside the forecast.
         """
+        first = self.position(start_at, step_s, count)
+        return resampled(self.quantiles_gco2_per_kwh[level], first, step_s / self.step_s, count)
+
+    def position(self, start_at: datetime, step_s: float, count: int) -> float:
+        """Where `count` intervals of `step_s` seconds begin, in intervals of the forecast.
+
+        Raises:
+            ForecastHorizonError: Part of the range lies outside the forecast.
+        """
         end_at = start_at + timedelta(seconds=step_s * count)
         if start_at < self.start_at or end_at > self.end_at:
             raise ForecastHorizonError(
@@ -100,7 +118,7 @@ class Forecast:
                 f"[{self.start_at:%Y-%m-%dT%H:%MZ}, {self.end_at:%Y-%m-%dT%H:%MZ}), not "
                 f"[{start_at:%Y-%m-%dT%H:%MZ}, {end_at:%Y-%m-%dT%H:%MZ})"
             )
-        return self.quantile(level).resample(start_at, step_s, count)
+        return (require_utc(start_at) - self.start_at).total_seconds() / self.step_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

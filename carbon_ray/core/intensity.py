@@ -44,8 +44,16 @@ class Provenance:
         return f"{mark}{self.provider}{f' ({self.detail})' if self.detail else ''}"
 
 
+_ROUNDING = 1e-9
+"""Intervals by which a range may exceed the data, for rounding."""
+
+
 def frozen_array(values: Sequence[float] | FloatArray) -> FloatArray:
-    """A read-only float64 copy."""
+    """A read-only float64 copy; what is one already, or a part of one, itself."""
+    if isinstance(values, np.ndarray) and values.dtype == np.float64 and not values.flags.writeable:
+        base = values.base
+        if base is None or (isinstance(base, np.ndarray) and not base.flags.writeable):
+            return values
     array = np.array(values, dtype=np.float64)
     array.setflags(write=False)
     return array
@@ -75,12 +83,7 @@ class IntensitySeries:
         require_utc(self.start_at, "start_at")
         if not self.step_s > 0:
             raise ValueError(f"step_s must be above 0, got {self.step_s}")
-        values = frozen_array(self.values_gco2_per_kwh)
-        if values.ndim != 1 or not len(values):
-            raise ValueError("values_gco2_per_kwh must be one-dimensional and not empty")
-        if not np.isfinite(values).all() or (values < 0).any():
-            raise ValueError(f"zone {self.zone}: an intensity is NaN, infinite or negative")
-        object.__setattr__(self, "values_gco2_per_kwh", values)
+        object.__setattr__(self, "values_gco2_per_kwh", checked_intensities(self.values_gco2_per_kwh, self.zone))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, IntensitySeries):
@@ -152,15 +155,9 @@ class IntensitySeries:
             OutsideDataError: Part of the range lies outside the series, or the step is not above zero.
         """
         first = self._position(start_at)
-        edges = first + np.arange(count + 1) * (step_s / self.step_s)
-        if step_s <= 0 or first < 0 or edges[-1] > len(self) + 1e-9:
+        if step_s <= 0 or first < 0 or first + count * (step_s / self.step_s) > len(self) + _ROUNDING:
             raise self._outside(start_at, start_at + timedelta(seconds=step_s * count))
-        edges = np.minimum(edges, len(self))
-        integral = np.concatenate([[0.0], np.cumsum(self.values_gco2_per_kwh)])
-        whole = np.minimum(edges.astype(int), len(self) - 1)
-        at_edges = integral[whole] + (edges - whole) * self.values_gco2_per_kwh[whole]
-        means: FloatArray = np.diff(at_edges) / (step_s / self.step_s)
-        return np.maximum(means, 0.0)
+        return resampled(self.values_gco2_per_kwh, first, step_s / self.step_s, count)
 
     def window(self, start_at: datetime, end_at: datetime) -> IntensitySeries:
         """The intervals that lie in `[start_at, end_at)`; both ends must be on the grid.
@@ -175,6 +172,41 @@ class IntensitySeries:
         return IntensitySeries(
             zone=self.zone, kind=self.kind, start_at=start_at, step_s=self.step_s, values_gco2_per_kwh=values, provenance=self.provenance
         )
+
+
+def checked_intensities(values: Sequence[float] | FloatArray, zone: str) -> FloatArray:
+    """The values, read-only.
+
+    Raises:
+        ValueError: They are not one-dimensional, there is none, or one is NaN, infinite or negative.
+    """
+    frozen = frozen_array(values)
+    if frozen.ndim != 1 or not len(frozen):
+        raise ValueError("values_gco2_per_kwh must be one-dimensional and not empty")
+    if not (frozen.min() >= 0 and frozen.max() < np.inf):  # NaN is neither
+        raise ValueError(f"zone {zone}: an intensity is NaN, infinite or negative")
+    return frozen
+
+
+def resampled(values: FloatArray, first: float, ratio: float, count: int) -> FloatArray:
+    """Means of piecewise constant values over `count` consecutive steps, along the first axis.
+
+    Args:
+        values: One row an interval, not negative; further axes are taken side by side.
+        first: Where the first step begins, in intervals; not negative.
+        ratio: Length of a step in intervals, above 0.
+        count: Steps; they end inside the values.
+    """
+    if ratio == 1 and first == int(first):
+        return values[int(first) : int(first) + count].copy()
+    edges = np.minimum(first + np.arange(count + 1) * ratio, len(values))
+    integral = np.zeros((len(values) + 1, *values.shape[1:]))
+    np.cumsum(values, axis=0, out=integral[1:])
+    whole = np.minimum(edges.astype(int), len(values) - 1)
+    part = (edges - whole).reshape(-1, *[1] * (values.ndim - 1))
+    at_edges = integral[whole] + part * values[whole]
+    means: FloatArray = (at_edges[1:] - at_edges[:-1]) / ratio
+    return np.maximum(means, 0.0, out=means)
 
 
 def require_one_kind(kinds: Sequence[IntensityKind]) -> IntensityKind:

@@ -16,7 +16,7 @@ from carbon_ray.policies.counterfactual import least_with_risk
 from carbon_ray.policies.fleet.allocation import Allocation
 from carbon_ray.policies.fleet.batch import Batch
 from carbon_ray.policies.fleet.kernel import IDLE
-from carbon_ray.policies.plans import run_through_in
+from carbon_ray.policies.plans import Straight, run_through_in
 from carbon_ray.policies.programme import Solution
 
 
@@ -48,15 +48,15 @@ def guard(allocation: Allocation, backfire_fraction: float) -> Allocation:
     return replace(allocation, solutions=tuple(solutions), guarded=frozenset(guarded))
 
 
-def _courses(batch: Batch, index: int, costs: Costs, before: Solution, room: FloatArray) -> list[Solution]:
+def _courses(batch: Batch, index: int, costs: Costs, before: Solution, room: FloatArray) -> list[Straight]:
     """Runs through from now on that the nodes left and the member's own allow."""
     _hold(batch, index, before, room, 1.0)
-    found = []
+    found = list[Straight]()
     for where in range(len(costs.sites)):
         site = batch.columns.first_site[index] + where
         course = run_through_in(costs, where)
         if course is not None:
-            left = room[: len(course.path), batch.columns.site_pool[site]].min()
+            left = room[: course.length, batch.columns.site_pool[site]].min()
             found.extend([course] if left + 1e-9 >= batch.columns.site_nodes[site] else [])
     _hold(batch, index, before, room, -1.0)
     return found

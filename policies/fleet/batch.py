@@ -15,10 +15,12 @@ from carbon_ray.core.intensity import FloatArray
 from carbon_ray.core.region import Region
 from carbon_ray.core.units import S_PER_H
 from carbon_ray.core.workload import Workload
-from carbon_ray.policies.costs import Costs, spread_of
+from carbon_ray.policies.costs import Costs
+from carbon_ray.policies.expectation import spread_of
 from carbon_ray.policies.fleet.kernel import NOBODY_LOOKED, Columns, IntArray, Scratch, scratch_for
 from carbon_ray.policies.fleet.member import FairShares, Member, Offer, pools_of
-from carbon_ray.policies.sites import Site, sites_for
+from carbon_ray.policies.site_table import shared_sites
+from carbon_ray.policies.sites import Site
 
 _ROUNDING = 1e-9
 
@@ -47,7 +49,7 @@ class Shape:
     """The sites of all workloads that ask for the same workers in the same regions, and where they stand in the arrays."""
 
     def __init__(self, workload: Workload, regions: Mapping[str, Region], first: int) -> None:
-        self.sites: tuple[Site, ...] = sites_for(workload, regions)
+        self.sites: tuple[Site, ...] = shared_sites(workload, regions)
         self.index = {site.region.name: index for index, site in enumerate(self.sites)}
         self.first = first
         order = list(regions)
