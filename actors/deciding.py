@@ -19,8 +19,7 @@ from carbon_ray.core.plan import Plan
 from carbon_ray.core.region import Region
 from carbon_ray.core.units import S_PER_H, hours
 from carbon_ray.core.workload import Progress, Workload
-from carbon_ray.policies.base import PlacementPolicy, Surroundings, placement_of
-from carbon_ray.policies.fleet.member import Member
+from carbon_ray.policies.base import Member, PlacementPolicy, Surroundings, placement_of
 from carbon_ray.policies.fleet.policy import FleetPolicy
 
 log = logging.getLogger(__name__)

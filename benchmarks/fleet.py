@@ -36,10 +36,9 @@ from carbon_ray.core.intensity import IntensitySeries
 from carbon_ray.core.objective import Objective
 from carbon_ray.core.region import NodeType, PowerModel, Region
 from carbon_ray.core.workload import Overheads, Progress, Workload
-from carbon_ray.policies.base import Surroundings
+from carbon_ray.policies.base import Member, Surroundings
 from carbon_ray.policies.fleet.allocation import Allocation, allocate
 from carbon_ray.policies.fleet.batch import Batch
-from carbon_ray.policies.fleet.member import Member
 from carbon_ray.policies.fleet.policy import answers_of
 from carbon_ray.policies.programme import IDLE
 from carbon_ray.providers.embedded import EmbeddedProvider

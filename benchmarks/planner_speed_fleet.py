@@ -23,9 +23,8 @@ from carbon_ray.core.forecast import Forecast, ForecastSnapshot
 from carbon_ray.core.intensity import FloatArray
 from carbon_ray.core.objective import Objective
 from carbon_ray.core.workload import Overheads, Progress, Workload
-from carbon_ray.policies.base import Surroundings
+from carbon_ray.policies.base import Member, Surroundings
 from carbon_ray.policies.fleet.allocation import Allocation
-from carbon_ray.policies.fleet.member import Member
 from carbon_ray.policies.fleet.policy import FleetReplan
 
 MONTH, DAY = 5, 2

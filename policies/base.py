@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, runtime_checkable
@@ -40,6 +41,41 @@ class PlacementPolicy(Protocol):
             UnknownRegionError: The workload names a region that the cluster lacks.
             NoCapacityError: No allowed region can hold its workers.
             ForecastHorizonError: The forecast does not reach its deadline.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One workload of many.
+
+    Attributes:
+        workload: What is to be run.
+        progress: Where it stands.
+        priority: Above 0. Whoever is of higher priority is planned first where not all deadlines can be met; and a dollar of its
+            objective counts so many times in the fleet's sum, so that of equal savings the higher priority gets the scarce node.
+        team: Whose; teams may have shares.
+    """
+
+    workload: Workload
+    progress: Progress
+    priority: float = 1.0
+    team: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.priority < math.inf:
+            raise ValueError(f"priority must be above 0 and finite, got {self.priority}")
+
+
+@runtime_checkable
+class EachPolicy(PlacementPolicy, Protocol):
+    """A policy that decides on many workloads, each by itself, faster than one after the other."""
+
+    def decide_each(self, members: Sequence[Member], around: Surroundings, *, now: datetime) -> tuple[tuple[Plan, Decision], ...]:
+        """What `decide` says of each, in order; all of them see the same surroundings.
+
+        Raises:
+            As `decide`.
         """
         ...
 

@@ -27,6 +27,8 @@ from carbon_ray.policies.stating import initial_of, problem_of
 from carbon_ray.policies.transfers import Moving, moving_of
 
 _ROUNDING = 1e-9
+Course = tuple[tuple[int, ...], tuple[bool, ...], tuple[int, ...]]
+"""Region, whether there is progress, and worker count's index by slot."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)  # no slots: what follows from the fields is kept beside them
@@ -225,32 +227,47 @@ class Costs:
         return initial_of(self)
 
     def draw(self, path: Sequence[int], working: Sequence[bool], levels: Sequence[int] | None = None) -> Draw:
-        """What a path draws and pays, by slot and region; see `draw_of`. Drawn once."""
-        key = (tuple(path), tuple(working), None if levels is None else tuple(levels))
-        if key not in self._drawn:
-            self._drawn[key] = draw_of(self, path, working, levels)
-        return self._drawn[key]
+        """What a path draws and pays, by slot and region; see `draw_of`."""
+        return draw_of(self, path, working, levels)
 
     @cached_property
     def walking(self) -> tuple[Any, ...]:
         """What every path is drawn with."""
         return walking_of(self)
 
+    def expected_of(self, path: Sequence[int], working: Sequence[bool], levels: Sequence[int] | None = None) -> Expected:
+        """What a path of `solve` costs, by the same model; worked out once."""
+        key = (tuple(path), tuple(working), (0,) * len(path) if levels is None else tuple(levels))
+        if key not in self.worked_out:
+            drawn = self.draw(path, working, levels)
+            gco2 = float((drawn.energy_kwh * self.intensity_gco2_per_kwh).sum()) + drawn.pending_gco2
+            self.worked_out[key] = self.as_expected(
+                gco2=gco2,
+                energy_kwh=float(drawn.energy_kwh.sum()) + drawn.pending_kwh,
+                usd=drawn.usd,
+                finish_h=drawn.finish_h,
+                suspends=drawn.suspends,
+                moves=drawn.moves,
+                rescales=drawn.rescales,
+            )
+        return self.worked_out[key]
+
     @cached_property
-    def _drawn(self) -> dict[tuple[object, ...], Draw]:
+    def worked_out(self) -> dict[Course, Expected]:
+        """What courses cost, by path, working slots and worker counts, as far as somebody has asked."""
         return {}
 
-    def expected_of(self, path: Sequence[int], working: Sequence[bool], levels: Sequence[int] | None = None) -> Expected:
-        """What a path of `solve` costs, by the same model."""
-        drawn = self.draw(path, working, levels)
-        gco2 = float((drawn.energy_kwh * self.intensity_gco2_per_kwh).sum()) + drawn.pending_gco2
+    def as_expected(
+        self, *, gco2: float, energy_kwh: float, usd: float, finish_h: float, suspends: int, moves: int, rescales: int
+    ) -> Expected:
+        """What a course comes to, with the objective's value and the instant that it ends at."""
         return Expected(
-            objective_usd=self.workload.objective.cost_usd(gco2=gco2, usd=drawn.usd, delay_h=drawn.finish_h),
+            objective_usd=self.workload.objective.cost_usd(gco2=gco2, usd=usd, delay_h=finish_h),
             gco2=gco2,
-            energy_kwh=float(drawn.energy_kwh.sum()) + drawn.pending_kwh,
-            usd=drawn.usd,
-            finish_at=self.now + timedelta(hours=drawn.finish_h),
-            suspends=drawn.suspends,
-            moves=drawn.moves,
-            rescales=drawn.rescales,
+            energy_kwh=energy_kwh,
+            usd=usd,
+            finish_at=self.now + timedelta(hours=finish_h),
+            suspends=suspends,
+            moves=moves,
+            rescales=rescales,
         )

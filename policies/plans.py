@@ -10,7 +10,7 @@ from itertools import groupby
 import numpy as np
 
 from carbon_ray.core.decision import Placement
-from carbon_ray.core.plan import Plan, PlanStep
+from carbon_ray.core.plan import Plan, PlanStep, RunnerUp
 from carbon_ray.core.units import S_PER_H
 from carbon_ray.policies.costs import Costs
 from carbon_ray.policies.programme import IDLE, Solution
@@ -39,7 +39,7 @@ class Straight:
             keep_cost=math.inf,
             start_costs=(),
             path=(self.where,) * self.length,
-            working=(False,) * self.waits + (True,) * (self.length - self.waits),
+            working=tuple(slot >= self.waits for slot in range(self.length)),
             levels=(self.level,) * self.length,
         )
 
@@ -123,7 +123,7 @@ def target_of(costs: Costs, solution: Solution) -> Placement | None:
     return Placement(region=costs.sites[first].region.name, workers=costs.workload.counts[solution.levels[0]])
 
 
-def plan_of(costs: Costs, solution: Solution, reason: str, forecast_version: int) -> Plan:
+def plan_of(costs: Costs, solution: Solution, reason: str, forecast_version: int, runner_up: RunnerUp | None = None) -> Plan:
     """The plan that a solution stands for."""
     expected = costs.expected_of(solution.path, solution.working, solution.levels)
     steps = _steps(costs, solution)
@@ -137,6 +137,7 @@ def plan_of(costs: Costs, solution: Solution, reason: str, forecast_version: int
         expected=expected,
         reason=reason,
         forecast_version=forecast_version,
+        runner_up=runner_up,
     )
 
 

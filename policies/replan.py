@@ -8,6 +8,7 @@ and the deadline (when no plan meets it any more, the work runs).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -17,12 +18,13 @@ from carbon_ray.core.plan import Plan
 from carbon_ray.core.units import S_PER_H
 from carbon_ray.core.workload import Progress, Workload
 from carbon_ray.policies import reasons, second_best
-from carbon_ray.policies.base import Surroundings, placement_of
+from carbon_ray.policies.base import Member, Surroundings, placement_of
 from carbon_ray.policies.budgets import has_budget, in_words, overrun_of, require_budgets, settle
 from carbon_ray.policies.costs import Costs
 from carbon_ray.policies.counterfactual import least_with_risk
 from carbon_ray.policies.plans import Straight, plan_of, run_through, runs_through, target_of
 from carbon_ray.policies.programme import Solution, solve
+from carbon_ray.policies.together import is_plain, plain_answers
 
 _ROUNDING_S = 1e-6
 
@@ -91,6 +93,25 @@ class Replan:
             is_forced=is_forced or not can_keep,
         )
         return plan, decision
+
+    def decide_each(self, members: Sequence[Member], around: Surroundings, *, now: datetime) -> tuple[tuple[Plan, Decision], ...]:
+        """What `decide` says of each of many workloads that see the same surroundings, in order; faster than to ask one by one."""
+        plain = [index for index, member in enumerate(members) if is_plain(member.workload, member.progress)]
+        answers: dict[int, tuple[Plan, Decision] | None] = {}
+        if len(plain) > 1:
+            found = plain_answers(
+                [members[index] for index in plain],
+                around,
+                now=now,
+                slot_s=self.slot_s,
+                hysteresis_fraction=self.hysteresis_fraction,
+                hysteresis_usd=self.hysteresis_usd,
+                backfire_fraction=self.backfire_fraction,
+            )
+            answers = dict(zip(plain, found, strict=True))
+        return tuple(
+            answers.get(index) or self.decide(member.workload, member.progress, around, now=now) for index, member in enumerate(members)
+        )
 
     def _guarded(self, costs: Costs, solution: Solution) -> Solution:
         """The plan, or running through from now on where that is worth more once the risk of a backfire has its price."""

@@ -43,6 +43,18 @@ def runner_up_of(costs: Costs, programme: Programme, chosen: Solution, objective
         return None
     action = min(others, key=lambda one: (others[one], one))
     extra_usd = others[action] - values.get(own, math.nan)
+    return runner_up(costs, action, extra_usd, objective_usd)
+
+
+def runner_up(costs: Costs, action: Action, extra_usd: float, objective_usd: float) -> RunnerUp:
+    """The best plan that begins with `action`.
+
+    Args:
+        costs: At the workload's own prices.
+        action: Region and worker count of the first slot.
+        extra_usd: What it costs above the plan chosen.
+        objective_usd: What that is expected to cost.
+    """
     target = None if action[0] == IDLE else Placement(region=costs.sites[action[0]].region.name, workers=costs.workload.counts[action[1]])
     return RunnerUp(
         region=target.region if target else None,

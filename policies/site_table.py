@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from carbon_ray.core.errors import UnknownRegionError
 from carbon_ray.core.intensity import FloatArray
 from carbon_ray.core.region import Region
 from carbon_ray.core.workload import Workload
@@ -70,10 +71,11 @@ def shared_sites(workload: Workload, regions: Mapping[str, Region]) -> tuple[Sit
     Raises:
         UnknownRegionError, NoCapacityError: As there.
     """
-    names = (*workload.regions, workload.home_region)
-    held = tuple(map(regions.get, names))
+    if workload.home_region not in regions:
+        raise UnknownRegionError(workload.home_region, tuple(regions))
+    held = tuple(map(regions.get, workload.regions))
     wanted = tuple(workload.resources_per_worker.items())
-    key = (names, tuple(map(id, held)), workload.workers, workload.worker_counts, wanted, workload.utilisation_fraction)
+    key = (workload.regions, tuple(map(id, held)), workload.workers, workload.worker_counts, wanted, workload.utilisation_fraction)
     return _sites.get(key, held, lambda: sites_for(workload, regions))
 
 

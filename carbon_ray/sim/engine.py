@@ -13,8 +13,7 @@ from carbon_ray.core.errors import CooldownActive, DecisionRefused, NoCapacityEr
 from carbon_ray.core.ledger import Outcome
 from carbon_ray.core.plan import Plan
 from carbon_ray.core.workload import Progress, Workload
-from carbon_ray.policies.base import PlacementPolicy, Surroundings, placement_of
-from carbon_ray.policies.fleet.member import Member
+from carbon_ray.policies.base import EachPolicy, Member, PlacementPolicy, Surroundings, placement_of
 from carbon_ray.policies.fleet.policy import FleetPolicy
 from carbon_ray.sim.agenda import Agenda, Event
 from carbon_ray.sim.deciding import AnyPolicy
@@ -212,6 +211,14 @@ class _Simulation:
         self._decided += len(jobs)
         if self._fleet is not None:
             self._decide_together(self._fleet, jobs, now, now_s)
+            return
+        if isinstance(self._policy, EachPolicy) and len(jobs) > 1 and self._observer.is_open_to(self._live.values()):
+            around = self._observer.around(now_s)
+            members = [Member(workload=job.workload, progress=self._observer.progress(job, now_s)) for job in jobs]
+            answers = self._policy.decide_each(members, around, now=now)
+            for job, member, (plan, decision) in zip(jobs, members, answers, strict=True):
+                self._remember(job, plan)
+                self._admit(job, decision, member.progress, around, now, now_s)
             return
         for job in jobs:
             progress, around = self._observer.progress(job, now_s), self._observer.around(now_s, job)

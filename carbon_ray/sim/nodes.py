@@ -114,6 +114,10 @@ class Nodes:
         """True if jobs can stand in each other's way."""
         return bool(self._scarce)
 
+    def has_room_for(self, workers: int) -> bool:
+        """True if so many workers, a node each, fill no node type even if all of them are in the same region."""
+        return not self._scarce or workers <= min(self._most[key] for key in self._scarce)
+
     def holding(self, workload: Workload, region: str, workers: int) -> Holding | None:
         """The nodes that plans reckon with for so many workers there; None where they never fit.
 

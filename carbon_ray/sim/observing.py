@@ -61,6 +61,10 @@ class Observer:
             last_gco2_per_kwh=job.last_gco2_per_kwh(now_s),
         )
 
+    def is_open_to(self, jobs: Iterable[LiveJob]) -> bool:
+        """True if nothing is closed to anyone, and these jobs together fill no node type: all of them see the same."""
+        return not self._blocked and self._nodes.has_room_for(sum(max(job.workload.counts) for job in jobs))
+
     def around(self, now_s: float, job: LiveJob | None = None) -> Surroundings:
         """The world as all jobs see it, or as one does: that a region gives no more does not concern who has its nodes there."""
         assert self._open is not None

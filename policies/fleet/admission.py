@@ -10,10 +10,10 @@ import numpy as np
 
 from carbon_ray.core.errors import DeadlineCrowded, NoCapacityError
 from carbon_ray.core.objective import Objective
-from carbon_ray.policies.base import Surroundings
+from carbon_ray.policies.base import Member, Surroundings
 from carbon_ray.policies.fleet.allocation import Allocation, allocate, finished, incumbents_of
 from carbon_ray.policies.fleet.batch import Batch
-from carbon_ray.policies.fleet.member import FairShares, Member, Offer
+from carbon_ray.policies.fleet.member import FairShares, Offer
 from carbon_ray.policies.fleet.prices import Priced, bound_at
 from carbon_ray.policies.fleet.repair import Draft, Repair
 from carbon_ray.policies.replan import Replan

@@ -10,10 +10,10 @@ from datetime import datetime
 import numpy as np
 
 from carbon_ray.core.intensity import FloatArray
-from carbon_ray.policies.base import Surroundings
+from carbon_ray.policies.base import Member, Surroundings
 from carbon_ray.policies.fleet.batch import Batch
 from carbon_ray.policies.fleet.kernel import IDLE
-from carbon_ray.policies.fleet.member import FairShares, Member, Offer
+from carbon_ray.policies.fleet.member import FairShares, Offer
 from carbon_ray.policies.fleet.prices import Ascent, Priced, find_prices
 from carbon_ray.policies.fleet.repair import Draft, Incumbents, Repair, repair
 from carbon_ray.policies.programme import Solution

@@ -10,15 +10,17 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
+from carbon_ray.core.errors import UnknownRegionError
 from carbon_ray.core.forecast import ForecastSnapshot
 from carbon_ray.core.intensity import FloatArray
 from carbon_ray.core.region import Region
 from carbon_ray.core.units import S_PER_H
 from carbon_ray.core.workload import Workload
+from carbon_ray.policies.base import Member
 from carbon_ray.policies.costs import Costs
-from carbon_ray.policies.expectation import spread_of
+from carbon_ray.policies.expectation import expectation
 from carbon_ray.policies.fleet.kernel import NOBODY_LOOKED, Columns, IntArray, Scratch, scratch_for
-from carbon_ray.policies.fleet.member import FairShares, Member, Offer, pools_of
+from carbon_ray.policies.fleet.member import FairShares, Offer, pools_of
 from carbon_ray.policies.site_table import shared_sites
 from carbon_ray.policies.sites import Site
 
@@ -58,7 +60,7 @@ class Shape:
 
 def _key(workload: Workload) -> tuple[object, ...]:
     wanted = tuple(sorted(workload.resources_per_worker.items()))
-    return workload.regions, workload.home_region, workload.workers, wanted, workload.utilisation_fraction
+    return workload.regions, workload.workers, wanted, workload.utilisation_fraction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -131,6 +133,8 @@ class Batch:
         shapes, sites, rows = [], list[Site](), list[tuple[float, ...]]()
         for member in members:
             workload, progress = member.workload, member.progress
+            if workload.home_region not in regions:
+                raise UnknownRegionError(workload.home_region, tuple(regions))
             key = _key(workload)
             shape = known.get(key)
             if shape is None:
@@ -241,10 +245,10 @@ def _expected(
     regions: Mapping[str, Region], snapshot: ForecastSnapshot, reach: Mapping[int, int], now: datetime, slot_s: float, longest: int
 ) -> tuple[FloatArray, FloatArray]:
     """Median and standard deviation of each region's intensity as far as they are asked for; the rest is never read."""
+    if all(reach.get(index, 0) == longest for index in range(len(regions))):
+        return expectation(snapshot, tuple(region.zone for region in regions.values()), now, slot_s, longest)
     median, spread = np.zeros((longest, len(regions))), np.zeros((longest, len(regions)))
     for index, region in enumerate(regions.values()):
         if count := reach.get(index, 0):
-            forecast = snapshot[region.zone]
-            median[:count, index] = forecast.resample(now, slot_s, count)
-            spread[:count, index] = spread_of(forecast, now, slot_s, count)
+            median[:count, index : index + 1], spread[:count, index : index + 1] = expectation(snapshot, (region.zone,), now, slot_s, count)
     return median, spread

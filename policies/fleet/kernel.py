@@ -80,6 +80,7 @@ class Scratch(NamedTuple):
     ran: FloatArray
     fresh: FloatArray
     starts: FloatArray
+    first: FloatArray
 
 
 def scratch_for(columns: Columns) -> Scratch:
@@ -89,7 +90,7 @@ def scratch_for(columns: Columns) -> Scratch:
     states = int(((columns.slots + 1) * (columns.quanta + 1) * wide).max(initial=0))
     last = int(((columns.quanta + 1) * wide).max(initial=0))
     longest, widest = int(columns.slots.max(initial=0)), int(wide.max(initial=0))
-    return Scratch._make(np.empty(size) for size in (rows, rows, rows, states, states, 2 * last, longest + 1, widest))
+    return Scratch._make(np.empty(size) for size in (rows, rows, rows, states, states, 2 * last, longest + 1, widest, widest + 1))
 
 
 @numba.njit(cache=True, fastmath=_FAST, nogil=True)
@@ -232,7 +233,7 @@ def solve_member(columns, i, intensity, allowed, prices, room, slot_h, hysteresi
         room: Nodes left by slot and pool, shape (T, P); a pool with less than the member needs is not used.
         slot_h: Length of a slot, hours.
         hysteresis: Share of a running slot's cost, and USD, below which a gain does not stop or move what runs, shape (2,).
-        scratch: From `scratch_for`.
+        scratch: From `scratch_for`; its `first` is filled with what the uses of slot 0 cost: holding nothing, then each site.
         path: Filled with the site of each slot, `IDLE` where nothing is held; shape (>= slots of the member,).
         working: Filled with 1 where the slot makes progress, same shape.
 
@@ -248,7 +249,7 @@ def solve_member(columns, i, intensity, allowed, prices, room, slot_h, hysteresi
     work = scratch.work[:states].reshape((slots + 1, quanta + 1, wide))
     idle = scratch.idle[:states].reshape((slots + 1, quanta + 1, wide))
     ran = scratch.ran[: 2 * (quanta + 1) * wide].reshape((2, quanta + 1, wide))
-    fresh, starts = scratch.fresh, scratch.starts[:wide]
+    fresh, starts, first = scratch.fresh, scratch.starts[:wide], scratch.first
     if quanta > slots:
         return np.inf, np.inf, 0
     _rows(columns, i, intensity, allowed, prices, room, slot_h, run, opened, unit)
@@ -281,6 +282,8 @@ def solve_member(columns, i, intensity, allowed, prices, room, slot_h, hysteresi
             starts[r] += paused
         starts[region] = np.inf
         best = _least(starts)
+        first[0], first[1 : wide + 1] = paused + rest, starts
+        first[1 + region] = keep
         cost = min(keep, min(paused + rest, starts[best]))
         if cost < np.inf and keep < np.inf:
             slot_usd = run[0, region] - waiting if run[0, region] < np.inf else 0.0
@@ -288,6 +291,7 @@ def solve_member(columns, i, intensity, allowed, prices, room, slot_h, hysteresi
                 cost = keep
     else:
         keep = rest
+        first[0], first[1 : wide + 1] = rest, starts
         cost = min(keep, starts[best])
     if cost == np.inf:
         return cost, keep, 0

@@ -1,4 +1,4 @@
-"""What the fleet planner is asked about: members, and the nodes that are on offer to all of them."""
+"""What the fleet planner is told beside its members: shares of teams, and the nodes that are on offer to all of them."""
 
 from __future__ import annotations
 
@@ -14,31 +14,9 @@ from carbon_ray.core.clock import require_utc
 from carbon_ray.core.errors import ConfigError, OutsideDataError
 from carbon_ray.core.intensity import FloatArray, frozen_array
 from carbon_ray.core.region import Region
-from carbon_ray.core.workload import Progress, Workload
+from carbon_ray.policies.base import Member
 
 _ROUNDING = 1e-9
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
-    """One workload of a fleet.
-
-    Attributes:
-        workload: What is to be run.
-        progress: Where it stands.
-        priority: Above 0. Whoever is of higher priority is planned first where not all deadlines can be met; and a dollar of its
-            objective counts so many times in the fleet's sum, so that of equal savings the higher priority gets the scarce node.
-        team: Whose; teams may have shares.
-    """
-
-    workload: Workload
-    progress: Progress
-    priority: float = 1.0
-    team: str = ""
-
-    def __post_init__(self) -> None:
-        if not 0 < self.priority < math.inf:
-            raise ValueError(f"priority must be above 0 and finite, got {self.priority}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,13 +18,13 @@ from carbon_ray.core.intensity import FloatArray
 from carbon_ray.core.plan import Plan
 from carbon_ray.core.workload import Progress, Workload
 from carbon_ray.policies import reasons
-from carbon_ray.policies.base import PlacementPolicy, Surroundings, placement_of
+from carbon_ray.policies.base import Member, PlacementPolicy, Surroundings, placement_of
 from carbon_ray.policies.costs import Costs
 from carbon_ray.policies.fleet.allocation import Allocation, allocate
 from carbon_ray.policies.fleet.backfire_guard import guard
 from carbon_ray.policies.fleet.batch import Batch
 from carbon_ray.policies.fleet.late import plan_late
-from carbon_ray.policies.fleet.member import FairShares, Member, Offer
+from carbon_ray.policies.fleet.member import FairShares, Offer
 from carbon_ray.policies.fleet.prices import Ascent
 from carbon_ray.policies.fleet.repair import Repair
 from carbon_ray.policies.plans import plan_of, target_of

@@ -12,8 +12,7 @@ import pytest
 from carbon_ray.books.records import WorkloadStatus
 from carbon_ray.core.errors import ForecastHorizonError
 from carbon_ray.core.ledger import Outcome
-from carbon_ray.policies.base import Surroundings
-from carbon_ray.policies.fleet.member import Member
+from carbon_ray.policies.base import Member, Surroundings
 from carbon_ray.policies.fleet.policy import Answers, FleetReplan
 from carbon_ray.policies.replan import Replan
 

@@ -13,10 +13,10 @@ from carbon_ray.core.forecast import Forecast, ForecastSnapshot
 from carbon_ray.core.intensity import IntensityKind, IntensitySeries, Provenance
 from carbon_ray.core.region import NodeType, PowerModel, Region
 from carbon_ray.core.workload import Overheads, Progress, Workload
-from carbon_ray.policies.base import Surroundings
+from carbon_ray.policies.base import Member, Surroundings
 from carbon_ray.policies.fleet.admission import admit
 from carbon_ray.policies.fleet.allocation import Allocation
-from carbon_ray.policies.fleet.member import Member, Offer
+from carbon_ray.policies.fleet.member import Offer
 
 T0 = datetime(2022, 3, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)

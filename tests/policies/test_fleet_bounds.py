@@ -14,9 +14,9 @@ from carbon_ray.core.intensity import IntensityKind, IntensitySeries, Provenance
 from carbon_ray.core.objective import Objective
 from carbon_ray.core.region import NodeType, PowerModel, Region
 from carbon_ray.core.workload import Overheads, Progress, Workload
-from carbon_ray.policies.base import Surroundings
+from carbon_ray.policies.base import Member, Surroundings
 from carbon_ray.policies.fleet.allocation import Allocation, allocate
-from carbon_ray.policies.fleet.member import FairShares, Member
+from carbon_ray.policies.fleet.member import FairShares
 from carbon_ray.policies.fleet.prices import Ascent
 from carbon_ray.policies.fleet.repair import Repair
 

@@ -10,7 +10,8 @@ import pytest
 from carbon_ray.core.errors import ConfigError, OutsideDataError
 from carbon_ray.core.region import NodeType, PowerModel, Region
 from carbon_ray.core.workload import Progress, Workload
-from carbon_ray.policies.fleet.member import FairShares, Member, Offer, pools_of
+from carbon_ray.policies.base import Member
+from carbon_ray.policies.fleet.member import FairShares, Offer, pools_of
 
 T0 = datetime(2022, 3, 1, tzinfo=UTC)
 POOLS = {"a": 9.0, "b": 4.0}

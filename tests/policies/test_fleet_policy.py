@@ -14,8 +14,8 @@ from carbon_ray.core.intensity import IntensityKind, IntensitySeries, Provenance
 from carbon_ray.core.objective import Objective
 from carbon_ray.core.region import NodeType, PowerModel, Region
 from carbon_ray.core.workload import Progress, Workload
-from carbon_ray.policies.base import Surroundings
-from carbon_ray.policies.fleet.member import Member, Offer
+from carbon_ray.policies.base import Member, Surroundings
+from carbon_ray.policies.fleet.member import Offer
 from carbon_ray.policies.fleet.policy import Continued, FleetPolicy, FleetReplan, Independent
 from carbon_ray.policies.replan import Replan
 

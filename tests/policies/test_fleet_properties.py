@@ -17,10 +17,9 @@ from carbon_ray.core.objective import Objective
 from carbon_ray.core.plan import Plan
 from carbon_ray.core.region import NodeType, PowerModel, Region
 from carbon_ray.core.workload import Overheads, Progress, Workload
-from carbon_ray.policies.base import Surroundings
+from carbon_ray.policies.base import Member, Surroundings
 from carbon_ray.policies.costs import Costs
 from carbon_ray.policies.fleet.allocation import allocate
-from carbon_ray.policies.fleet.member import Member
 from carbon_ray.policies.fleet.policy import Continued, FleetReplan, Independent
 from carbon_ray.policies.fleet.prices import Ascent
 from carbon_ray.policies.programme import solve
@@ -210,6 +209,24 @@ def test_a_single_workload_is_decided_upon_as_by_itself(world: World) -> None:
     assert (fleet_decision.target, fleet_decision.current) == (decision.target, decision.current)
     assert fleet_decision.gain_usd == pytest.approx(decision.gain_usd, rel=1e-6, abs=1e-9)
     assert fleet_decision.is_forced == decision.is_forced
+
+
+@settings(max_examples=200, deadline=None)
+@given(worlds())
+def test_many_are_decided_upon_as_each_by_itself(world: World) -> None:
+    policy = Replan(slot_s=SLOT_S)
+    together = policy.decide_each(world.members, world.around, now=T0)
+    for member, (plan, decision) in zip(world.members, together, strict=True):
+        own_plan, own_decision = policy.decide(member.workload, member.progress, world.around, now=T0)
+        assert (plan.steps, plan.reason) == (own_plan.steps, own_plan.reason)
+        assert (decision.target, decision.current, decision.reason) == (own_decision.target, own_decision.current, own_decision.reason)
+        assert decision.gain_usd == pytest.approx(own_decision.gain_usd, rel=1e-6, abs=1e-9)
+        assert decision.is_forced == own_decision.is_forced
+        assert (plan.runner_up is None) == (own_plan.runner_up is None)
+        assert plan.expected.finish_at == own_plan.expected.finish_at
+        for name in ("objective_usd", "gco2", "energy_kwh", "usd"):
+            assert getattr(plan.expected, name) == pytest.approx(getattr(own_plan.expected, name), rel=1e-9, abs=1e-12)
+        assert (plan.expected.suspends, plan.expected.moves) == (own_plan.expected.suspends, own_plan.expected.moves)
 
 
 @settings(max_examples=100, deadline=None)

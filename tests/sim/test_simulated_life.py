@@ -19,10 +19,9 @@ from carbon_ray.core.ledger import Outcome
 from carbon_ray.core.plan import Plan
 from carbon_ray.core.workload import Overheads
 from carbon_ray.forecasting.naive import Ewma, Persistence
-from carbon_ray.policies.base import Surroundings
+from carbon_ray.policies.base import Member, Surroundings
 from carbon_ray.policies.baselines import RULES
 from carbon_ray.policies.baselines.policy import RulePolicy
-from carbon_ray.policies.fleet.member import Member
 from carbon_ray.policies.fleet.policy import Continued, FleetReplan
 from carbon_ray.policies.guards import Guards
 from carbon_ray.policies.replan import Replan
