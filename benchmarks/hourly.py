@@ -138,6 +138,7 @@ def problem_of(intensity: FloatArray, quanta: int, overheads: Overheads) -> Prob
         startup_slots=0,
         quanta=quanta,
         allowed=np.ones((slots, regions), dtype=np.bool_),
+        is_separable=True,
     )
 
 

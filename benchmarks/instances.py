@@ -33,6 +33,14 @@ class Moving:
     restore_h: float = 0.10
     move_h: float | FloatArray = 0.5
 
+    @property
+    def is_separable(self) -> bool:
+        """Whether a move costs the same from wherever it comes."""
+        if not isinstance(self.move_h, np.ndarray):
+            return True
+        elsewhere = ~np.eye(len(self.move_h), dtype=np.bool_)
+        return bool((np.where(elsewhere, self.move_h, self.move_h.max(axis=0)) == self.move_h.max(axis=0)).all())
+
 
 FREE = Moving(write_h=0.0, restore_h=0.0, move_h=0.0)
 
@@ -77,15 +85,21 @@ def one_workload(
         allowed=np.ones((slots, regions), dtype=np.bool_),
         shortest_slots=shortest_slots,
         max_moves=max_moves,
+        is_separable=moving.is_separable,
     )
 
 
-def random_instance(rng: np.random.Generator, slots: int, regions: int) -> tuple[FloatArray, Moving]:
-    """Independent intensities of 50 to 600 g/kWh, and a cost of its own, 0.2 to 2 running hours, for every pair of regions.
+def random_instance(rng: np.random.Generator, slots: int, regions: int, *, is_pairwise: bool = True) -> tuple[FloatArray, Moving]:
+    """Independent intensities of 50 to 600 g/kWh, and costs of moving of 0.2 to 2 running hours.
 
-    Neither trace nor cost has a structure that an algorithm could use: the work is the same for any values.
+    Args:
+        rng: Where numbers are drawn from.
+        slots: Hours.
+        regions: How many.
+        is_pairwise: A cost of its own for every pair of regions: nothing that an algorithm could use. Else one for every region that is
+            moved to, as in all plans that carbon_ray makes for a workload.
     """
-    move_h = rng.uniform(0.2, 2.0, (regions, regions))
+    move_h = rng.uniform(0.2, 2.0, (regions, regions)) if is_pairwise else np.tile(rng.uniform(0.2, 2.0, regions), (regions, 1))
     np.fill_diagonal(move_h, 0.0)
     return rng.uniform(50.0, 600.0, (slots, regions)), Moving(move_h=move_h)
 

@@ -1,4 +1,8 @@
-"""How the seconds of a plan grow with quanta, regions and hours, each doubled while the others stay, as numbers and as a picture."""
+"""How the seconds of a plan grow with quanta, regions and hours, each doubled while the others stay, as numbers and as a picture.
+
+Moves cost what the plans of workloads have: a part at either end. The last row has a cost of its own for every pair of regions, of
+which all have to be looked at.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +19,14 @@ from benchmarks.planner_speed_plan import planned, timed
 BASE = {"quanta": 48, "regions": 12, "hours": 384}
 """What the two others are while one grows."""
 GROWN: dict[str, tuple[int, ...]] = {"quanta": (24, 48, 96, 192, 384), "regions": (3, 6, 12, 24, 48), "hours": (96, 192, 384, 768, 1536)}
+PAIRWISE = "regions, pairwise"
+"""Regions grow, and every pair of them has a cost of its own."""
 REPEATS = 5
 
 
-def seconds_of(quanta: int, regions: int, hours: int, seed: int, repeats: int = REPEATS) -> float:
+def seconds_of(quanta: int, regions: int, hours: int, seed: int, repeats: int = REPEATS, *, is_pairwise: bool = False) -> float:
     """Seconds of a plan: the least of several, which a busy machine disturbs least."""
-    intensity, moving = random_instance(np.random.default_rng(seed), hours, regions)
+    intensity, moving = random_instance(np.random.default_rng(seed), hours, regions, is_pairwise=is_pairwise)
     problem = one_workload(intensity, quanta, moving)
     return min(timed(lambda: planned(problem))[0] for _ in range(repeats))
 
@@ -38,17 +44,18 @@ def measure(seed: int, *, quick: bool = False) -> dict[str, Any]:
         quick: Only the three smallest sizes, and each once.
     """
     result = {}
-    for axis, all_sizes in GROWN.items():
+    for row, all_sizes in (GROWN | {PAIRWISE: GROWN["regions"]}).items():
+        axis, repeats = row.split(",")[0], 2 if quick else REPEATS
         sizes = all_sizes[:3] if quick else all_sizes
-        seconds = [seconds_of(**{**BASE, axis: size}, seed=seed, repeats=2 if quick else REPEATS) for size in sizes]
+        seconds = [seconds_of(**{**BASE, axis: size}, seed=seed, repeats=repeats, is_pairwise=row == PAIRWISE) for size in sizes]
         fixed = {name: size for name, size in BASE.items() if name != axis}
-        result[axis] = {"sizes": list(sizes), "seconds": seconds, "exponent": exponent(sizes, seconds), "fixed": fixed}
+        result[row] = {"sizes": list(sizes), "seconds": seconds, "exponent": exponent(sizes, seconds), "fixed": fixed}
     return result
 
 
 def draw(growth: Mapping[str, Any], path: Path) -> None:
     """Write the picture as SVG: equal numbers give equal bytes."""
-    with pictures.figure_at(path, 9, 3.2) as figure:
+    with pictures.figure_at(path, 12, 3.2) as figure:
         panels = figure.subplots(1, len(growth), sharey=True)
         for panel, (axis, one) in zip(panels, growth.items(), strict=True):
             sizes, seconds = np.array(one["sizes"], dtype=np.float64), np.array(one["seconds"])

@@ -52,7 +52,8 @@ class Problem:
         max_moves: Most changes of region after the first start; None = any number.
         hold_away: As `hold`, for a start whose checkpoint, or first code and data, comes from another region; None = the same.
         startup_slots_away: Slots of such a start-up by region, shape (R,); None = the same.
-        is_uniform: Promises that `move` and `fee` are the same between any two regions and `send` is zero: solved faster.
+        is_separable: Promises that `move` depends only on where it goes to, `send` and `fee` only on where it comes from: the time to
+            solve it then grows with the regions, and not with their square.
     """
 
     run: FloatArray
@@ -73,7 +74,7 @@ class Problem:
     rescale: float = 0.0
     hold_away: FloatArray | None = None
     startup_slots_away: NDArray[np.int64] | None = None
-    is_uniform: bool = False
+    is_separable: bool = False
 
     @property
     def away(self) -> tuple[FloatArray, NDArray[np.int64]]:
@@ -178,7 +179,7 @@ class Values:
             plain(problem.away[0]),
             problem.away[1],
             problem.hold_away is not None,
-            problem.is_uniform,
+            problem.is_separable,
         )
 
     def arrived(self, slot: int, left: int) -> FloatArray:

@@ -16,7 +16,7 @@ _FAST = {"nnan", "nsz", "contract"}
 @numba.njit(cache=True, fastmath=_FAST, nogil=True)
 def backward(  # type: ignore[no-untyped-def]
     run, hold, pause, unit, move, send, fee, restore, rescale, speed, waiting, startup, shortest, quanta, landing, is_limited,
-    hold_away, startup_away, is_slower, is_uniform,
+    hold_away, startup_away, is_slower, is_separable,
 ):  # fmt: skip
     """Least costs to go from the start of every slot.
 
@@ -40,8 +40,8 @@ def backward(  # type: ignore[no-untyped-def]
         hold_away: As `hold`, for a start that waits for its checkpoint from another region; read if `is_slower`.
         startup_away: Slots of such a start-up, shape (R,).
         is_slower: Whether such starts differ from others.
-        is_uniform: Whether `move` and `fee` are the same for any two regions and `send` is zero: the best start elsewhere is then found
-            once for all regions that it may come from, and a slot costs O(regions), not O(regions squared).
+        is_separable: Whether `move` depends only on where it goes to, `send` and `fee` only on where it comes from: the best start
+            elsewhere is then found once for all regions that it may come from, and a slot costs O(regions), not O(regions squared).
 
     Returns:
         work (T + 1, R, N, K): run through this slot; begun (T + 1, R, N, K): the same, bound to the shortest segment;
@@ -64,7 +64,10 @@ def backward(  # type: ignore[no-untyped-def]
     elsewhere = np.empty(size)
     other = np.empty(size)
     nearest, second, whence = np.empty(size), np.empty(size), np.empty(size, np.int64)
-    apart, fare = (move[0, 1], fee[0, 1]) if regions > 1 else (0.0, 0.0)
+    arriving, leaving, fare = np.zeros(regions), np.zeros(regions), np.zeros(regions)
+    for r in range(regions):
+        other_region = (r + 1) % regions
+        arriving[r], leaving[r], fare[r] = move[other_region, r], send[r, other_region], fee[r, other_region]
     opened = np.empty((regions, levels, size))
     for t in range(slots - 1, -1, -1):
         for r in range(regions):
@@ -100,13 +103,13 @@ def backward(  # type: ignore[no-untyped-def]
                     if first_work < slots and opening < np.inf:
                         for k in range(size):
                             away[t, r, k] = min(away[t, r, k], opening + begun[first_work, r, n, k])
-        if is_uniform:
+        if is_separable:
             for k in range(size):
                 nearest[k] = np.inf
                 second[k] = np.inf
                 whence[k] = -1
             for r in range(regions):
-                start = (restore + apart) * unit[t, r] + fare
+                start = (restore + arriving[r]) * unit[t, r]
                 target = landing[t, r] if is_limited else away[t, r]
                 for k in range(1, size):
                     cost = start + target[k]
@@ -119,9 +122,10 @@ def backward(  # type: ignore[no-untyped-def]
         for q in range(regions):
             for k in range(size):
                 elsewhere[k] = waiting + idle[t + 1, q, k]
-            if is_uniform:
+            if is_separable:
+                away_from = leaving[q] * unit[t, q] + fare[q]
                 for k in range(1, size):
-                    cost = second[k] if whence[k] == q else nearest[k]
+                    cost = away_from + (second[k] if whence[k] == q else nearest[k])
                     elsewhere[k] = cost if cost < elsewhere[k] else elsewhere[k]
             else:
                 for r in range(regions):

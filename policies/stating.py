@@ -54,7 +54,7 @@ def problem_of(costs: Costs) -> Problem:
         startup_slots_away=None
         if away is None
         else np.array([*map(costs.slots_of, moving.arrival_s), *[0] * (regions - len(costs.sites))]),
-        is_uniform=moving.is_uniform,
+        is_separable=True,
     )
 
 

@@ -1,4 +1,7 @@
-"""Changes of region in the programme's terms: running hours, money and start-up times for every pair of regions."""
+"""Changes of region in the programme's terms: running hours, money and start-up times for every pair of regions.
+
+What a change takes at its end depends on that end alone, and what it takes where it begins on that: the programme makes use of it.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +26,12 @@ class Moving:
         send_h: Running hours at the region it leaves, likewise.
         usd: Money, likewise.
         arrival_s: Time from the start of a segment to its first step where the checkpoint comes from elsewhere, at worst, shape (R,).
-        is_uniform: Whether every change takes the same, wherever it comes from and goes to.
     """
 
     move_h: FloatArray
     send_h: FloatArray
     usd: FloatArray
     arrival_s: FloatArray
-    is_uniform: bool = False
 
 
 def moving_of(costs: Costs) -> Moving:
@@ -62,5 +63,4 @@ def _plain(migrate_h: float, egress_usd: float, startup_s: float, sites: int, si
         send_h=np.zeros((size, size)),
         usd=egress_usd * elsewhere,
         arrival_s=np.full(sites, startup_s, dtype=np.float64),
-        is_uniform=True,
     )
