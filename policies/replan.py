@@ -98,7 +98,7 @@ class Replan:
         """What `decide` says of each of many workloads that see the same surroundings, in order; faster than to ask one by one."""
         plain = [index for index, member in enumerate(members) if is_plain(member.workload, member.progress)]
         answers: dict[int, tuple[Plan, Decision] | None] = {}
-        if len(plain) > 1:
+        if plain:
             found = plain_answers(
                 [members[index] for index in plain],
                 around,
@@ -106,7 +106,7 @@ class Replan:
                 slot_s=self.slot_s,
                 hysteresis_fraction=self.hysteresis_fraction,
                 hysteresis_usd=self.hysteresis_usd,
-                backfire_fraction=self.backfire_fraction,
+                guarded=self._guarded,
             )
             answers = dict(zip(plain, found, strict=True))
         return tuple(

@@ -1,13 +1,13 @@
 """Re-planning of many workloads that share nothing but the forecast, in a few compiled calls for all of them.
 
 Each is decided upon as `Replan.decide` does it for one: the programme of the fleet's kernel is the same for a rigid workload without
-limits of its own. Who has such limits, risks to end above run-now or cannot meet its deadline is left to `decide` itself.
+limits of its own. Who has such limits, or cannot meet its deadline, is left to `decide` itself.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,12 +16,13 @@ import numpy as np
 
 from carbon_ray.core.decision import Decision
 from carbon_ray.core.intensity import FloatArray
-from carbon_ray.core.plan import Plan
+from carbon_ray.core.plan import Plan, RunnerUp
 from carbon_ray.core.units import S_PER_H
 from carbon_ray.core.workload import Progress, Workload
 from carbon_ray.policies import reasons, second_best
 from carbon_ray.policies.backfire import PERSISTENCE_PER_H, chance_of_backfire
 from carbon_ray.policies.base import Member, Surroundings, placement_of
+from carbon_ray.policies.costs import Costs
 from carbon_ray.policies.counterfactual import NEGLIGIBLE
 from carbon_ray.policies.drawing import walk
 from carbon_ray.policies.fleet.batch import Batch
@@ -83,16 +84,17 @@ def plain_answers(
     slot_s: float,
     hysteresis_fraction: float,
     hysteresis_usd: float,
-    backfire_fraction: float,
+    guarded: Callable[[Costs, Solution], Solution],
 ) -> list[tuple[Plan, Decision] | None]:
-    """Plans and decisions of plain members, each as if it were alone; None for who must be looked at more closely.
+    """Plans and decisions of plain members, each as if it were alone; None for who cannot meet its deadline.
 
     Args:
         members: Plain ones.
         around: The world as all of them see it.
         now: Aware UTC.
         slot_s: Length of a slot, seconds.
-        hysteresis_fraction, hysteresis_usd, backfire_fraction: As `Replan`.
+        hysteresis_fraction, hysteresis_usd: As `Replan`.
+        guarded: The plan, or another course where the plan is too likely to end above run-now; asked for those where that may be.
 
     Raises:
         As `PlacementPolicy.decide`.
@@ -100,12 +102,7 @@ def plain_answers(
     batch = Batch.of(members, around.regions, around.snapshot, now=now, slot_s=slot_s, blocked_until=around.blocked_until)
     solved = _solve(batch, np.array([hysteresis_fraction, hysteresis_usd]))
     version = around.snapshot.version
-    return [
-        None
-        if not solved.lengths[index] or (backfire_fraction and solved.chances[index] > NEGLIGIBLE)
-        else _answer(batch, index, solved, version)
-        for index in range(len(members))
-    ]
+    return [_answer(batch, index, solved, version, guarded) if solved.lengths[index] else None for index in range(len(members))]
 
 
 def _own(batch: Batch) -> FloatArray:
@@ -245,11 +242,13 @@ def _judge(columns, i, path, works, intensity, spread, slot_h, own, persistence,
     return chance_of_backfire(energy, run_now, here, error, ahead, own[4] + to_go, persistence)
 
 
-def _answer(batch: Batch, index: int, solved: _Solved, version: int) -> tuple[Plan, Decision]:
+def _answer(
+    batch: Batch, index: int, solved: _Solved, version: int, guarded: Callable[[Costs, Solution], Solution]
+) -> tuple[Plan, Decision]:
     """Words and values of one member's optimum."""
     costs, member, length = batch.costs(index), batch.members[index], int(solved.lengths[index])
     path = tuple(solved.paths[index, :length].tolist())
-    solution = Solution(
+    best = Solution(
         cost=float(solved.costs[index]),
         keep_cost=float(solved.keeps[index]),
         start_costs=(),
@@ -257,33 +256,45 @@ def _answer(batch: Batch, index: int, solved: _Solved, version: int) -> tuple[Pl
         working=tuple(map(bool, solved.working[index, :length].tolist())),
         levels=tuple(IDLE if where == IDLE else 0 for where in path),
     )
-    for course, row in ((solution, solved.judged[index]), (_through(costs.here, solved, index), solved.through[index])):
-        if course is not None:
-            gco2, energy_kwh, usd, finish_h, suspends, moves = row.tolist()
-            costs.worked_out[course.path, course.working, course.levels] = costs.as_expected(
-                gco2=gco2, energy_kwh=energy_kwh, usd=usd, finish_h=finish_h, suspends=int(suspends), moves=int(moves), rescales=0
-            )
-    target = target_of(costs, solution)
-    objective_usd = costs.expected_of(solution.path, solution.working, solution.levels).objective_usd
-    runner_up = None
-    firsts = solved.firsts[index].copy()
-    own, firsts[path[0] + 1] = float(firsts[path[0] + 1]), math.inf
-    other = int(np.argmin(firsts))
-    if math.isfinite(firsts[other]):
-        action = (IDLE, IDLE) if other == 0 else (other - 1, 0)
-        runner_up = second_best.runner_up(costs, action, float(firsts[other]) - own, objective_usd)
-    reason = reasons.of(costs, solution, target, is_forced=False) + second_best.in_words(runner_up)
-    keep_cost, cost = solution.keep_cost, solution.cost
+    _know(costs, best, solved.judged[index])
+    if (straight := _through(costs.here, solved, index)) is not None:
+        _know(costs, straight, solved.through[index])
+    solution = guarded(costs, best) if solved.chances[index] > NEGLIGIBLE else best
+    target, runner_up = target_of(costs, solution), None
+    if solution is best:
+        runner_up = _runner_up(costs, best, solved.firsts[index])
+    reason = reasons.of(costs, solution, target, is_forced=False, is_guarded=solution is not best) + second_best.in_words(runner_up)
     decision = Decision(
         workload_id=member.workload.workload_id,
         at=batch.now,
         current=placement_of(member.workload, member.progress),
         target=target,
         reason=reason,
-        gain_usd=keep_cost - cost,
-        is_forced=not math.isfinite(keep_cost),
+        gain_usd=best.keep_cost - best.cost,
+        is_forced=not math.isfinite(best.keep_cost),
     )
     return plan_of(costs, solution, reason, version, runner_up), decision
+
+
+def _know(costs: Costs, course: Solution, judged: FloatArray) -> None:
+    """Tell the costs what a course comes to."""
+    gco2, energy_kwh, usd, finish_h, suspends, moves = judged.tolist()
+    costs.worked_out[course.path, course.working, course.levels] = costs.as_expected(
+        gco2=gco2, energy_kwh=energy_kwh, usd=usd, finish_h=finish_h, suspends=int(suspends), moves=int(moves), rescales=0
+    )
+
+
+def _runner_up(costs: Costs, best: Solution, firsts: FloatArray) -> RunnerUp | None:
+    """The best plan that uses the first slot otherwise."""
+    own = best.path[0] + 1
+    others = firsts.copy()
+    others[own] = math.inf
+    other = int(np.argmin(others))
+    if not math.isfinite(others[other]):
+        return None
+    action = (IDLE, IDLE) if other == 0 else (other - 1, 0)
+    objective_usd = costs.expected_of(best.path, best.working, best.levels).objective_usd
+    return second_best.runner_up(costs, action, float(others[other] - firsts[own]), objective_usd)
 
 
 def _through(here: int, solved: _Solved, index: int) -> Solution | None:

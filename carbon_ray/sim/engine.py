@@ -212,7 +212,7 @@ class _Simulation:
         if self._fleet is not None:
             self._decide_together(self._fleet, jobs, now, now_s)
             return
-        if isinstance(self._policy, EachPolicy) and len(jobs) > 1 and self._observer.is_open_to(self._live.values()):
+        if isinstance(self._policy, EachPolicy) and self._observer.is_open_to(self._live.values()):
             around = self._observer.around(now_s)
             members = [Member(workload=job.workload, progress=self._observer.progress(job, now_s)) for job in jobs]
             answers = self._policy.decide_each(members, around, now=now)
