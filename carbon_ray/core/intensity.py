@@ -183,7 +183,7 @@ def checked_intensities(values: Sequence[float] | FloatArray, zone: str) -> Floa
     frozen = frozen_array(values)
     if frozen.ndim != 1 or not len(frozen):
         raise ValueError("values_gco2_per_kwh must be one-dimensional and not empty")
-    if not (frozen.min() >= 0 and frozen.max() < np.inf):  # NaN is neither
+    if not (np.minimum.reduce(frozen) >= 0 and np.maximum.reduce(frozen) < np.inf):  # NaN is neither
         raise ValueError(f"zone {zone}: an intensity is NaN, infinite or negative")
     return frozen
 
