@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from carbon_ray.policies.costs import Costs
 from carbon_ray.policies.expectation import expectation
 from carbon_ray.policies.fleet.kernel import NOBODY_LOOKED, Columns, IntArray, Scratch, scratch_for
 from carbon_ray.policies.fleet.member import FairShares, Offer, pools_of
+from carbon_ray.policies.recent import Recent
 from carbon_ray.policies.site_table import shared_sites
 from carbon_ray.policies.sites import Site
 
@@ -130,7 +132,7 @@ class Batch:
         slot_h, fair = slot_s / S_PER_H, shares or FairShares()
         members = [replace(member, workload=member.workload.rigid) if member.workload.worker_counts else member for member in members]
         known: dict[tuple[object, ...], Shape] = {}
-        shapes, sites, rows = [], list[Site](), list[tuple[float, ...]]()
+        shapes, rows, count_of_sites = [], list[tuple[float, ...]](), 0
         for member in members:
             workload, progress = member.workload, member.progress
             if workload.home_region not in regions:
@@ -138,8 +140,8 @@ class Batch:
             key = _key(workload)
             shape = known.get(key)
             if shape is None:
-                shape = known[key] = Shape(workload, regions, len(sites))
-                sites.extend(shape.sites)
+                shape = known[key] = Shape(workload, regions, count_of_sites)
+                count_of_sites += len(shape.sites)
             shapes.append(shape)
             objective, overheads = workload.objective, workload.overheads
             end_at = until_at or workload.latest_finish_at
@@ -173,11 +175,10 @@ class Batch:
                     fair.weight_of(member),
                 )
             )
-        named = pools_of(regions)
-        pools = {named[place, node_type.name]: float(node_type.max_nodes) for place in regions for node_type in regions[place].node_types}
-        columns = _columns(rows, sites, tuple(regions), named)
+        named, pools = _pools(regions)
+        columns = _columns(rows, tuple(known.values()), regions, named)
         longest = int(columns.slots.max(initial=1))
-        room = (offer or Offer(start_at=now, step_s=slot_s, nodes={})).room(pools, now, slot_s, longest)
+        room = np.tile(np.array(list(pools.values())), (longest, 1)) if offer is None else offer.room(pools, now, slot_s, longest)
         allowed = np.ones((longest, len(regions)), dtype=np.bool_)
         for index, name in enumerate(regions):
             if (until := (blocked_until or {}).get(name)) is not None:
@@ -223,14 +224,45 @@ class Batch:
         )
 
 
+Pools = tuple[dict[tuple[str, str], str], dict[str, float]]
+"""Name by region and node type, and most nodes by name."""
+
+_recent_pools: Recent[Pools] = Recent(16)
+_recent_sites: Recent[list[NDArray[Any]]] = Recent(64)
+
+
+def _identity(regions: Mapping[str, Region]) -> tuple[object, ...]:
+    return (tuple(regions), *map(id, regions.values()))
+
+
+def _pools(regions: Mapping[str, Region]) -> Pools:
+    """Of equal regions made once."""
+
+    def made() -> Pools:
+        named = pools_of(regions)
+        return named, {named[place, one.name]: float(one.max_nodes) for place in regions for one in regions[place].node_types}
+
+    return _recent_pools.get(_identity(regions), tuple(regions.values()), made)
+
+
 def _columns(
-    rows: Sequence[tuple[float, ...]], sites: list[Site], regions: tuple[str, ...], pools: Mapping[tuple[str, str], str]
+    rows: Sequence[tuple[float, ...]], shapes: tuple[Shape, ...], regions: Mapping[str, Region], pools: Mapping[tuple[str, str], str]
 ) -> Columns:
     table = np.array(rows, dtype=np.float64).reshape(len(rows), len(Columns._fields) - _SITE_FIELDS).T
-    region_of, pool_of = {name: i for i, name in enumerate(regions)}, {pair: i for i, pair in enumerate(pools)}
     named = zip(Columns._fields, table, strict=False)  # the fields of members come first
     per_member = [values.copy() if name in _REAL else values.astype(np.int64) for name, values in named]
-    per_site = [
+    sites = tuple(shape.sites for shape in shapes)
+    key = (_identity(regions), *map(id, sites))
+    per_site = _recent_sites.get(
+        key, (tuple(regions.values()), sites), lambda: _of_sites([one for row in sites for one in row], regions, pools)
+    )
+    return Columns._make([*per_member, *per_site])
+
+
+def _of_sites(sites: Sequence[Site], regions: Mapping[str, Region], pools: Mapping[tuple[str, str], str]) -> list[NDArray[Any]]:
+    """The fields of `Columns` that have one number a site."""
+    region_of, pool_of = {name: i for i, name in enumerate(regions)}, {pair: i for i, pair in enumerate(pools)}
+    return [
         np.array([region_of[site.region.name] for site in sites], dtype=np.int64),
         np.array([pool_of[site.region.name, site.node_type.name] for site in sites], dtype=np.int64),
         np.array([site.nodes for site in sites], dtype=np.float64),
@@ -238,7 +270,6 @@ def _columns(
         np.array([site.idle_kw for site in sites], dtype=np.float64),
         np.array([site.usd_per_h for site in sites], dtype=np.float64),
     ]
-    return Columns._make([*per_member, *per_site])
 
 
 def _expected(
