@@ -6,17 +6,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import cast
 
 from carbon_ray.core.decision import Change, Decision, Placement
 from carbon_ray.core.errors import CooldownActive, DecisionRefused, NoCapacityError, OutsideDataError
 from carbon_ray.core.ledger import Outcome
 from carbon_ray.core.plan import Plan
-from carbon_ray.core.workload import Progress, Workload
-from carbon_ray.policies.base import EachPolicy, Member, PlacementPolicy, Surroundings, placement_of
+from carbon_ray.core.workload import Workload
+from carbon_ray.policies.base import placement_of
 from carbon_ray.policies.fleet.policy import FleetPolicy
 from carbon_ray.sim.agenda import Agenda, Event
-from carbon_ray.sim.deciding import AnyPolicy
+from carbon_ray.sim.deciding import Answer, AnyPolicy, answers
 from carbon_ray.sim.forecasts import ForecastSource
 from carbon_ray.sim.jobs import JobSet
 from carbon_ray.sim.live import LiveJob, State
@@ -29,8 +28,6 @@ from carbon_ray.sim.truth import ZoneTruth
 from carbon_ray.sim.world import Control, World
 
 _ROUNDING_S = 1e-3
-_ORDER = {Change.SUSPEND: 0, Change.MOVE: 1, Change.KEEP: 2, Change.START: 3}
-"""Of a fleet's decisions those that free nodes are applied first."""
 _DISRUPTIVE = (Change.SUSPEND, Change.MOVE)
 
 
@@ -58,8 +55,7 @@ def simulate(world: World, jobs: JobSet, policy: AnyPolicy, source: ForecastSour
 class _Simulation:
     def __init__(self, world: World, jobs: JobSet, policy: AnyPolicy, source: ForecastSource, control: Control) -> None:
         self._world, self._source, self._control = world, source, control
-        self._fleet = policy if isinstance(policy, FleetPolicy) else None
-        self._policy = cast(PlacementPolicy, policy)
+        self._policy = policy
         self._origin = jobs.jobs[0].workload.submitted_at.replace(hour=0, minute=0, second=0, microsecond=0)
         self._truth = {zone: ZoneTruth(world.truth[zone], self._origin) for zone in world.zones}
         self._until_s = min(truth.end_s for truth in self._truth.values())
@@ -194,7 +190,7 @@ class _Simulation:
     def _answer(self, now_s: float) -> None:
         asked, self._asked = sorted(self._asked), set()
         if now_s != self._next_tick_s:  # else the tick is next
-            members = self._live if self._fleet is not None else asked
+            members = self._live if isinstance(self._policy, FleetPolicy) else asked
             self._round([self._live[number] for number in members if number in self._live], now_s)
 
     def _round(self, jobs: Sequence[LiveJob], now_s: float) -> None:
@@ -209,39 +205,16 @@ class _Simulation:
         self._observer.look(jobs, now, now_s)
         self._disrupted = 0
         self._decided += len(jobs)
-        if self._fleet is not None:
-            self._decide_together(self._fleet, jobs, now, now_s)
-            return
-        if isinstance(self._policy, EachPolicy) and self._observer.is_open_to(self._live.values()):
-            around = self._observer.around(now_s)
-            members = [Member(workload=job.workload, progress=self._observer.progress(job, now_s)) for job in jobs]
-            answers = self._policy.decide_each(members, around, now=now)
-            for job, member, (plan, decision) in zip(jobs, members, answers, strict=True):
-                self._remember(job, plan)
-                self._admit(job, decision, member.progress, around, now, now_s)
-            return
-        for job in jobs:
-            progress, around = self._observer.progress(job, now_s), self._observer.around(now_s, job)
-            plan, decision = self._policy.decide(job.workload, progress, around, now=now)
-            self._remember(job, plan)
-            self._admit(job, decision, progress, around, now, now_s)
-
-    def _decide_together(self, policy: FleetPolicy, jobs: Sequence[LiveJob], now: datetime, now_s: float) -> None:
-        members = []
-        for job in jobs:
-            progress = self._observer.progress(job, now_s)
-            members.append(Member(workload=job.workload, progress=progress, priority=job.job.priority, team=job.job.team))
-        answers = policy.decide_all(members, self._observer.around(now_s), now=now)
-        for job, member, (plan, decision) in sorted(
-            zip(jobs, members, answers, strict=True), key=lambda answer: _ORDER[answer[2][1].change]
-        ):
-            self._remember(job, plan)
-            self._admit(job, decision, member.progress, self._observer.around(now_s, job), now, now_s)
+        for one in answers(self._policy, self._observer, jobs, self._live.values(), now=now, now_s=now_s):
+            assert one.plan is not None
+            self._remember(one.job, one.plan)
+            self._admit(one, now, now_s)
 
     # From a decision to what happens
 
-    def _admit(self, job: LiveJob, decision: Decision, progress: Progress, around: Surroundings, now: datetime, now_s: float) -> None:
+    def _admit(self, one: Answer, now: datetime, now_s: float) -> None:
         """The controller's second look, then its hand. Who is refused is asked again."""
+        job, decision = one.job, one.decision
         change, limit, guards = decision.change, self._control.disruptions_per_tick, self._control.guards
         if change is Change.KEEP:
             self._schedule_due(job, now_s)
@@ -250,7 +223,7 @@ class _Simulation:
             self._refuse(job, Refusal.DISRUPTIONS, now_s)
             return
         try:
-            admitted = guards.admit(decision, job.workload, progress, around, now=now)
+            admitted = guards.admit(decision, job.workload, one.progress, one.around, now=now)
             self._reserve(job, admitted.target, now_s)
         except CooldownActive:
             assert job.told_s is not None  # it has changed before
@@ -312,7 +285,8 @@ class _Simulation:
             target=target,
             reason="the step that the plan has for now",
         )
-        self._admit(job, decision, progress, self._observer.around(now_s, job), now, now_s)
+        around = self._observer.around(now_s, job)
+        self._admit(Answer(job=job, progress=progress, around=around, decision=decision), now, now_s)
 
     def _direct(self, job: LiveJob, decision: Decision, now_s: float) -> None:
         """Tell the workload, as the controller's directive does."""
