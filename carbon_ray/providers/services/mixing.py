@@ -10,7 +10,7 @@ import numpy as np
 
 from carbon_ray.core.errors import ProviderResponseError
 from carbon_ray.core.intensity import FloatArray, Provenance
-from carbon_ray.providers.mix import STORAGE, Fuel, GenerationMix
+from carbon_ray.providers.mix import STORAGE, UNTOLD, Fuel, GenerationMix
 from carbon_ray.providers.services.grid import Row, grid_of, intersecting
 
 MAX_POWER_MW = 5_000_000.0
@@ -33,8 +33,9 @@ def mix_of(
     """The mix in the intervals that intersect `[start_at, end_at)`, from the first to the last that is whole; None for none.
 
     A fuel that the source names at all is part of every interval: where it is missing, the interval is a gap, because what is
-    left would look cleaner or dirtier than it was. Storage is the exception: many sources name it only while it gives. Negative
-    power is a plant's own use and counts as 0. Of several rows for one fuel and interval the last one counts.
+    left would look cleaner or dirtier than it was. Exceptions are storage, and what a source sums up as other or unknown: many
+    name these only while there is some, so where they are not named there is none. Negative power is a plant's own use and
+    counts as 0. Of several rows for one fuel and interval the last one counts.
 
     Raises:
         ProviderResponseError: A power is implausible, or the rows fit no grid.
@@ -49,7 +50,8 @@ def mix_of(
             continue
         if row.power_mw is not None and abs(row.power_mw) > MAX_POWER_MW:
             raise ProviderResponseError(provenance.provider, zone, f"sent {row.power_mw:.6g} MW of {row.code[:40]}, which cannot be")
-        power = by_code.setdefault((row.code, row.fuel), np.full(grid.count, np.nan))
+        otherwise = 0.0 if row.fuel in STORAGE | UNTOLD else np.nan
+        power = by_code.setdefault((row.code, row.fuel), np.full(grid.count, otherwise))
         cells = grid.cells(Row(row.start_at, row.end_at, None))
         power[cells] = np.nan if row.power_mw is None else max(0.0, row.power_mw)
     power_mw: dict[Fuel, FloatArray] = {}
