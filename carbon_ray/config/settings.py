@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, JsonValue, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue, model_validator
 
 from carbon_ray.config.capacity import CapacitySettings
 from carbon_ray.config.section import Section
@@ -36,6 +36,8 @@ def _secret_name(value: JsonValue) -> str | None:
 
 class GridSettings(Section):
     """Where intensity comes from."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # somebody may have written a key here
 
     provider: str = Field(default="embedded", description="Name in the entry-point group carbon_ray.providers: embedded, trace, ...")
     kind: IntensityKind = Field(default=IntensityKind.AVERAGE_LIFECYCLE, description="What is counted; never mixed with another kind")

@@ -19,7 +19,8 @@ import logging
 import os
 import pickle
 import stat
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import quote, quote_plus
@@ -151,3 +152,50 @@ def redact(text: str, secrets: Iterable[Secret]) -> str:
     for form in sorted(forms, key=len, reverse=True):
         text = text.replace(form, HIDDEN)
     return text
+
+
+class KnownSecrets:
+    """The secrets that were used last: sessions renew theirs for ever, and old ones are good for nothing."""
+
+    def __init__(self, most: int = 64) -> None:
+        self._most, self._secrets = most, dict[Secret, None]()
+        self._lock = threading.Lock()
+
+    def add(self, *secrets: Secret) -> None:
+        """Note that secrets are used now."""
+        with self._lock:
+            for secret in secrets:
+                self._secrets.pop(secret, None)
+                self._secrets[secret] = None
+            for secret in list(self._secrets)[: -self._most]:
+                del self._secrets[secret]
+
+    def __iter__(self) -> Iterator[Secret]:
+        with self._lock:
+            return iter(list(self._secrets))
+
+
+class _Guard(logging.Filter):
+    """Takes known secrets out of what a library writes to its log, such as the headers of an answer that repeats a key."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.secrets = KnownSecrets()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Rewrite the record; it always stays."""
+        text = record.getMessage()
+        if (plain := redact(text, self.secrets)) != text:
+            record.msg, record.args = plain, ()
+        return True
+
+
+_GUARD = _Guard()
+_GUARDED = ("httpx", *(f"httpcore.{part}" for part in ("connection", "http11", "http2", "proxy", "socks")))
+
+
+def guard_logs(secrets: Iterable[Secret]) -> None:
+    """Keep secrets out of the logs of the HTTP libraries, for as long as the process lives."""
+    _GUARD.secrets.add(*secrets)
+    for name in _GUARDED:
+        logging.getLogger(name).addFilter(_GUARD)  # a second time changes nothing

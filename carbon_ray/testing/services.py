@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -112,8 +113,12 @@ class FakeService:
         return httpx.Response(reply.status, headers=_headers(reply), stream=_Pieces(body))
 
     @contextmanager
-    def on_this_machine(self) -> Iterator[str]:
-        """Serve on a free port of this machine; gives the base URL, and ends with the block."""
+    def on_this_machine(self, tls: ssl.SSLContext | None = None) -> Iterator[str]:
+        """Serve on a free port of this machine; gives the base URL, and ends with the block.
+
+        Args:
+            tls: A server's context, to serve by https.
+        """
         service = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -126,12 +131,13 @@ class FakeService:
             def log_message(self, format: str, *args: object) -> None:
                 """Quiet."""
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        server.daemon_threads = True
+        server = _Server(("127.0.0.1", 0), Handler)
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
+            yield f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}"
         finally:
             self._stop.set()
             server.shutdown()
@@ -151,6 +157,15 @@ class FakeService:
         handler.end_headers()
         if reply.status != 204:
             handler.wfile.write(reply.body[: len(reply.body) // 2] if reply.fault == "cut_off" else reply.body)
+
+
+class _Server(ThreadingHTTPServer):
+    """Clients that give up are what it is for."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing."""
 
 
 class _Pieces(httpx.SyncByteStream):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,7 +23,7 @@ from carbon_ray.core.errors import (
     ProviderUnavailable,
 )
 from carbon_ray.providers.base import Quota
-from carbon_ray.providers.keys import Secret, redact
+from carbon_ray.providers.keys import KnownSecrets, Secret, guard_logs, redact
 from carbon_ray.providers.services.answer import Answer
 from carbon_ray.providers.services.memory import AnswerMemory, Cooldown
 from carbon_ray.providers.services.network import NetworkSettings, tls_context
@@ -108,9 +109,10 @@ class ServiceClient:
             timeout=httpx.Timeout(network.read_timeout_s, connect=network.connect_timeout_s),
             headers={"user-agent": f"carbon-ray/{version('carbon-ray')}", "accept-encoding": "gzip"},
         )
+        weakref.finalize(self, self._http.close)  # a client that nobody needs any more gives its connections back
         self._memory = AnswerMemory(surroundings.clock, network.cache_s)
         self._cooldown = Cooldown(surroundings.clock)
-        self._secrets: set[Secret] = set()
+        self._secrets = KnownSecrets()
         self._has_warned_of_skew = False
 
     def close(self) -> None:
@@ -118,8 +120,9 @@ class ServiceClient:
         self._http.close()
 
     def hide(self, *secrets: Secret) -> None:
-        """Keep further secrets out of errors and excerpts."""
-        self._secrets.update(secrets)
+        """Keep further secrets out of errors, excerpts and logs."""
+        self._secrets.add(*secrets)
+        guard_logs(secrets)
 
     def get(self, question: Question) -> Answer:
         """The answer to a question.

@@ -44,8 +44,11 @@ def network_settings(given: Mapping[str, Any] | None, defaults: NetworkSettings)
     """
     try:
         return NetworkSettings(**{**defaults.model_dump(), **(given or {})})
-    except (ValidationError, TypeError) as error:
-        raise ConfigError(f"network settings: {error}; known: {', '.join(NetworkSettings.model_fields)}") from None
+    except ValidationError as error:  # its own text would repeat what was given, which may be a key in the wrong place
+        problems = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_input=False))
+    except TypeError:
+        problems = "must be names and values"
+    raise ConfigError(f"network settings: {problems}; known: {', '.join(NetworkSettings.model_fields)}")
 
 
 def checked_base_url(url: str, settings: NetworkSettings, *, has_key: bool) -> str:
