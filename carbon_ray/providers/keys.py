@@ -142,8 +142,14 @@ def _in_keyring(name: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def redact(text: str, secrets: Iterable[Secret]) -> str:
-    """The text without any of the secrets, also where they are encoded as in a URL, in JSON or in Base64."""
+def redact(text: str, secrets: Iterable[Secret], *, is_cut: bool = False) -> str:
+    """The text without any of the secrets, also where they are encoded as in a URL, in JSON or in Base64.
+
+    Args:
+        text: What somebody else wrote.
+        secrets: What must not be in it.
+        is_cut: The text was cut off: what it ends with may be the beginning of a secret, and goes too.
+    """
     forms = set()
     for secret in secrets:
         value = secret.reveal()
@@ -151,6 +157,9 @@ def redact(text: str, secrets: Iterable[Secret]) -> str:
         forms.add(base64.b64encode(value.encode()).decode())
     for form in sorted(forms, key=len, reverse=True):
         text = text.replace(form, HIDDEN)
+    if is_cut:
+        ends = (length for form in forms for length in range(len(form) - 1, 2, -1) if text.endswith(form[:length]))
+        text = text[: len(text) - max(ends, default=0)]
     return text
 
 

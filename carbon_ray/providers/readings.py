@@ -1,6 +1,7 @@
 """What a source has of a window, gaps and all: values on a regular grid, each with its provenance.
 
-A gap stays a gap: NaN here, never zero, never filled in. `IntensitySeries` is what is left when there is none.
+A gap is NaN here, never zero, and stays one unless somebody asks for a bridge. `IntensitySeries` is what is left when there is
+none.
 """
 
 from __future__ import annotations
@@ -145,6 +146,46 @@ class Readings:
             values_gco2_per_kwh=self.values_gco2_per_kwh[first:last],
             is_estimated=None if self.is_estimated is None else self.is_estimated[first:last],
         )
+
+    def bridged(self, longest_s: float) -> Readings:
+        """The readings with short gaps bridged by a straight line, each such value marked as estimated and told in the provenance.
+
+        For a forecaster, which can do with a guessed hour better than with none; never for pricing what was emitted.
+
+        Args:
+            longest_s: Gaps up to so many seconds are bridged; longer ones, and those at either end, stay.
+        """
+        values = np.array(self.values_gco2_per_kwh)
+        marks = np.zeros(len(values), dtype=np.bool_) if self.is_estimated is None else np.array(self.is_estimated)
+        missing = np.isnan(values)
+        positions, there = np.arange(len(values)), np.flatnonzero(~missing)
+        count = 0
+        for left, right in self.gaps():
+            first, last = (round((instant - self.start_at).total_seconds() / self.step_s) for instant in (left, right))
+            if (right - left).total_seconds() <= longest_s and first > 0 and last < len(values):
+                values[first:last] = np.interp(positions[first:last], there, values[there])
+                marks[first:last] = True
+                count += last - first
+        if not count:
+            return self
+        detail = "; ".join(part for part in (self.provenance.detail, f"{count} of {len(values)} intervals bridged") if part)
+        return replace(self, values_gco2_per_kwh=values, is_estimated=marks, provenance=replace(self.provenance, detail=detail))
+
+    def last_run(self) -> IntensitySeries:
+        """The newest stretch without a gap.
+
+        Raises:
+            ProviderNoDataError: Every interval is a gap.
+        """
+        there = np.flatnonzero(~np.isnan(self.values_gco2_per_kwh))
+        if not len(there):
+            return self.series()  # which says so
+        last = int(there[-1]) + 1
+        before = np.flatnonzero(np.isnan(self.values_gco2_per_kwh[:last]))
+        first = int(before[-1]) + 1 if len(before) else 0
+        step = timedelta(seconds=self.step_s)
+        run = self.window(self.start_at + first * step, self.start_at + last * step)
+        return (run or self).series()
 
     def series(self) -> IntensitySeries:
         """The readings as a series.

@@ -125,6 +125,12 @@ def test_no_form_of_a_secret_is_left_in_a_text(value: str, before: str, after: s
         assert f"<{form}>" not in text
 
 
+@given(printable, st.integers(1, 39))
+def test_a_cut_leaves_no_beginning_of_a_secret(value: str, length: int) -> None:
+    cut = redact("<" + value[:length], [Secret(value)], is_cut=True)
+    assert value[:3] not in cut or length < 3
+
+
 def test_without_an_environment_the_process_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, NAME, "from-process")
     assert find_secret("eia", "key") == Secret("from-process")

@@ -60,6 +60,32 @@ def test_a_gap_is_told_and_never_filled(values: list[float]) -> None:
         assert list(some.series().values_gco2_per_kwh) == values
 
 
+def test_short_gaps_can_be_bridged_and_are_marked() -> None:
+    some = readings([NAN, 10.0, NAN, NAN, 40.0, NAN, NAN, NAN, 8.0, NAN])
+    bridged = some.bridged(7200.0)
+    assert list(bridged.values_gco2_per_kwh[1:5]) == pytest.approx([10.0, 20.0, 30.0, 40.0])
+    assert bridged.gaps() == ((T0, T0 + H), (T0 + 5 * H, T0 + 8 * H), (T0 + 9 * H, T0 + 10 * H)), "longer ones and the ends stay"
+    assert bridged.is_estimated is not None
+    assert list(np.flatnonzero(bridged.is_estimated)) == [2, 3]
+    assert bridged.provenance.estimated_fraction == pytest.approx(2 / 5)
+    assert bridged.provenance.detail == "2 of 10 intervals bridged"
+    assert some.bridged(3600.0) is some
+    assert some.gaps()[1] == (T0 + 2 * H, T0 + 4 * H), "the original is left alone"
+
+
+@given(st.lists(st.sampled_from([5.0, NAN]), min_size=1, max_size=30))
+def test_the_last_run_has_no_gap_and_ends_with_the_last_value(values: list[float]) -> None:
+    some = readings(values)
+    if some.count == 0:
+        with pytest.raises(ProviderNoDataError):
+            some.last_run()
+        return
+    text = "".join("-" if math.isnan(value) else "x" for value in values).rstrip("-")
+    run = some.last_run()
+    assert len(run) == len(text) - len(text.rstrip("x"))
+    assert run.end_at == T0 + len(text) * H
+
+
 @given(st.integers(1, 20), st.integers(-30, 30), st.integers(-30, 30))
 def test_a_window_holds_what_intersects_it(count: int, first: int, last: int) -> None:
     some = readings([float(index) for index in range(count)])

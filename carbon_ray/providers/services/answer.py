@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn
 
+BEGINNING_BYTES = 4096
 MAX_PAUSE = timedelta(days=1)
 """No service is believed that asks to wait longer."""
 
@@ -36,9 +37,9 @@ class Answer:
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     @property
-    def text(self) -> str:
-        """The body as text; what is not UTF-8 is replaced."""
-        return self.body.decode("utf-8-sig", errors="replace")
+    def beginning(self) -> str:
+        """The beginning of the body as text, for errors; what is not UTF-8 is replaced."""
+        return self.body[:BEGINNING_BYTES].decode("utf-8-sig", errors="replace")
 
     def json(self) -> Any:
         """The body as JSON.

@@ -146,7 +146,7 @@ class CarbonAwareSdkProvider(Service):
         return forecast_of(readings, provider=self.name, zone=zone, now=now, horizon_s=horizon_s, issued_at=issued_at)
 
     def _read(self, target: type[T], answer: Answer, zone: str) -> T:
-        return read_payload(target, self._json(answer, zone), provider=self.name, zone=zone, excerpt=self.client.excerpt(answer.text))
+        return read_payload(target, self._json(answer, zone), provider=self.name, zone=zone, excerpt=self.client.excerpt(answer.beginning))
 
     def _duration(self, text: str | None, zone: str, answer: Answer) -> timedelta | None:
         try:

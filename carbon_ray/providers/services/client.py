@@ -37,6 +37,7 @@ Params = tuple[tuple[str, str], ...]
 OnAuth = Literal["raise", "back_off"]
 
 EXCERPT_CHARS = 200
+_LOOKED_AT_CHARS = 2048
 _MAX_REDIRECTS = 3
 _SECRET_PARAM = re.compile(r"(?i)((?:api_?key|security_?token|auth-token|authorization|token|password)\"?\s*[=:]\s*\"?)[^\s&\"<>]+")
 
@@ -150,8 +151,9 @@ class ServiceClient:
 
     def excerpt(self, text: str) -> str:
         """The beginning of what a service sent, without secrets and control characters."""
-        plain = "".join(char if char.isprintable() else " " for char in redact(text, self._secrets))
-        return _SECRET_PARAM.sub(r"\1[hidden]", " ".join(plain.split()))[:EXCERPT_CHARS]
+        plain = redact(text[:_LOOKED_AT_CHARS], self._secrets, is_cut=len(text) >= _LOOKED_AT_CHARS)
+        words = " ".join("".join(char if char.isprintable() else " " for char in plain).split())
+        return _SECRET_PARAM.sub(r"\1[hidden]", words)[:EXCERPT_CHARS]
 
     def refused(self, answer: Answer, question: Question, *, pause_s: float = 60.0, says: str | None = None) -> ProviderError | None:
         """The error that a status stands for where a service has no rule of its own; None for 200 and 204.
@@ -165,7 +167,7 @@ class ServiceClient:
         status = answer.status
         if status in (200, 204):
             return None
-        words = self.excerpt(answer.text) if says is None else self.excerpt(says)
+        words = self.excerpt(answer.beginning) if says is None else self.excerpt(says)
         problem = f"answered {status}{f': {words}' if words else ''}"
         named = (self._provider, question.zone, problem)
         if status == 401:
@@ -297,7 +299,7 @@ class ServiceClient:
             return None
         told = self.excerpt(answer.content_type) or "no type"
         problem = f"answered with {told}, expected {' or '.join(question.content)}"
-        return ProviderResponseError(self._provider, question.zone, problem, self.excerpt(answer.text))
+        return ProviderResponseError(self._provider, question.zone, problem, self.excerpt(answer.beginning))
 
     def _note_skew(self, answer: Answer) -> None:
         skew_s = answer.skew_s

@@ -144,7 +144,7 @@ class Eco2mixProvider(Service):
                 break
         if len(records) < total:
             raise ProviderResponseError(
-                self.name, zone, f"sent {len(records)} of {total} records and no more", self.client.excerpt(answer.text)
+                self.name, zone, f"sent {len(records)} of {total} records and no more", self.client.excerpt(answer.beginning)
             )
         return records, answer
 
@@ -161,7 +161,7 @@ class Eco2mixProvider(Service):
         """Records of an answer, and how many there are in all."""
         data = self._json(answer, zone)
         items: Any = data.get("results") if isinstance(data, dict) else data
-        records = read_payload(list[_Record], items, provider=self.name, zone=zone, excerpt=self.client.excerpt(answer.text))
+        records = read_payload(list[_Record], items, provider=self.name, zone=zone, excerpt=self.client.excerpt(answer.beginning))
         total = data.get("total_count") if isinstance(data, dict) else len(records)
         if not isinstance(total, int) or isinstance(total, bool) or total < 0:
             raise self._broken(zone, "does not say how many records there are", answer)

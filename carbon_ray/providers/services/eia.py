@@ -5,7 +5,6 @@ Production-based, hours to a day late, no forecast. The service names an hour by
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any, ClassVar
@@ -27,8 +26,6 @@ from carbon_ray.providers.services.network import NetworkSettings
 from carbon_ray.providers.services.service import HOUR, Service, whole_hours
 from carbon_ray.providers.services.surroundings import Surroundings
 from carbon_ray.providers.services.wire import Credentials
-
-log = logging.getLogger(__name__)
 
 PAGE_ROWS = 5000
 _MAX_PAGES = 200
@@ -142,7 +139,7 @@ class EiaProvider(Service):
             marginal=False,
             zones=self.zones(),
             resolution_s=S_PER_H,
-            quota=self.quota,
+            quota=self._quota,
             needs_key=True,
         )
 
@@ -162,7 +159,7 @@ class EiaProvider(Service):
             answer = self._ask(zone, area, first_at, last_at, offset=gathered)
             fetched_at = answer.fetched_at
             page = read_payload(
-                _Page, self._json(answer, zone), provider=self.name, zone=zone, excerpt=self.client.excerpt(answer.text)
+                _Page, self._json(answer, zone), provider=self.name, zone=zone, excerpt=self.client.excerpt(answer.beginning)
             ).response
             if total is not None and page.total != total:
                 raise self._broken(zone, f"counts {page.total} rows, and {total} on the page before", answer)
@@ -174,6 +171,7 @@ class EiaProvider(Service):
                 break
         if total is not None and len(found) != total:
             raise self._broken(zone, f"sent {len(found)} different rows of {total}: pages overlap or miss some", answer)
+        self._warn_of({row.code for row in found.values()} - set(FUELS), zone)
         provenance = self._provenance("U.S. Energy Information Administration, EIA-930", fetched_at)
         return mix_of(list(found.values()), zone=zone, start_at=start_at, end_at=end_at, provenance=provenance)
 
@@ -203,8 +201,6 @@ class EiaProvider(Service):
             raise self._broken(zone, f"sent {self.client.excerpt(row.units)}, not megawatthours", answer)
         if row.period > self._newest_at(answer.fetched_at) + timedelta(hours=1) and row.value is not None:
             raise self._broken(zone, f"says what was generated until {row.period:%Y-%m-%dT%H:%MZ}, which is still to come", answer)
-        if row.fueltype not in FUELS:
-            log.warning("eia, zone %s: fuel %s is not known and counts as unknown", zone, self.client.excerpt(row.fueltype))
         return FuelRow(row.fueltype, FUELS.get(row.fueltype, Fuel.UNKNOWN), row.period - HOUR, row.period, row.value)
 
     def _judge(self, answer: Answer, question: Question) -> ProviderError | None:
@@ -215,7 +211,7 @@ class EiaProvider(Service):
             code, told = str(error.get("code", "")), str(error.get("message", ""))
         elif error is not None:
             told = str(error)
-        problem = f"answered {answer.status}: {self.client.excerpt(told or answer.text)}"
+        problem = f"answered {answer.status}: {self.client.excerpt(told or answer.beginning)}"
         if code.startswith("API_KEY"):
             return ProviderAuthError(self.name, question.zone, problem)
         if code == "OVER_RATE_LIMIT":

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from pydantic import Field
 
-from carbon_ray.core.errors import ProviderAccessError, ProviderError, ProviderNoDataError, ProviderResponseError
+from carbon_ray.core.errors import ConfigError, ProviderAccessError, ProviderError, ProviderNoDataError, ProviderResponseError
 from carbon_ray.core.forecast import Forecast
 from carbon_ray.core.intensity import IntensityKind
 from carbon_ray.core.units import S_PER_H
@@ -48,6 +48,7 @@ class _Point(Payload):
     value: Number = None
     emission_factor_type: str | None = Field(default=None, alias="emissionFactorType")
     is_estimated: bool | None = Field(default=None, alias="isEstimated")
+    method: str | None = Field(default=None, alias="estimationMethod")
     updated_at: Stamp | None = Field(default=None, alias="updatedAt")
 
 
@@ -75,6 +76,7 @@ class ElectricityMapsProvider(Service):
         base_url: `https://api.electricitymaps.com/v3` by default.
         network: See `NetworkSettings`.
         disable_estimations: Take measured values alone; what is left out is a gap.
+        max_horizon_h: Longest forecast that the plan has, hours: 72, 48, 24 or 6.
         surroundings: For tests.
 
     The key is `CARBON_RAY_ELECTRICITY_MAPS_TOKEN`.
@@ -99,10 +101,14 @@ class ElectricityMapsProvider(Service):
         base_url: str | None = None,
         network: Mapping[str, Any] | None = None,
         disable_estimations: bool = False,
+        max_horizon_h: int = MAX_HORIZON_H,
         surroundings: Surroundings | None = None,
     ) -> None:
         super().__init__(kind=kind, zones=zones, areas=areas, base_url=base_url, network=network, surroundings=surroundings)
         self._disable_estimations = bool(disable_estimations)
+        if not isinstance(max_horizon_h, int) or not 1 <= max_horizon_h <= MAX_HORIZON_H:
+            raise ConfigError(f"max_horizon_h of {self.name} must be between 1 and {MAX_HORIZON_H}, got {max_horizon_h!r}")
+        self._max_horizon_h = max_horizon_h
 
     @property
     def capabilities(self) -> Capabilities:
@@ -115,8 +121,8 @@ class ElectricityMapsProvider(Service):
             marginal=False,
             zones=self._zones or (),
             resolution_s=_STEP_S,
-            horizon_s=MAX_HORIZON_H * S_PER_H if has_forecast else 0.0,
-            quota=self.quota,
+            horizon_s=self._max_horizon_h * S_PER_H if has_forecast else 0.0,
+            quota=self._quota,
             needs_key=True,
         )
 
@@ -140,7 +146,7 @@ class ElectricityMapsProvider(Service):
         """What it has of `[start_at, end_at)`: from the last 24 hours by one request, else by one for ten days each."""
         require_window(start_at, end_at)
         area, (first_at, last_at) = self._area(zone), whole_hours(start_at, end_at)
-        if first_at >= self._world.clock.now() - _DAY + timedelta(seconds=_STEP_S):
+        if self._is_recent(first_at):
             answers = [self._ask(zone, "/carbon-intensity/history", area)]
         else:
             spans = chunks(first_at, last_at, _TEN_DAYS)
@@ -187,7 +193,7 @@ class ElectricityMapsProvider(Service):
         area = self._area(zone)
         if self._kind is not IntensityKind.AVERAGE_LIFECYCLE:
             raise ProviderNoDataError(self.name, zone, f"issues life-cycle forecasts, not {self._kind} ones")
-        hours = min(MAX_HORIZON_H, max(1, math.ceil(horizon_s / S_PER_H)))
+        hours = min(self._max_horizon_h, max(1, math.ceil(horizon_s / S_PER_H)))
         answer = self._ask(zone, "/carbon-intensity/forecast", area, horizonHours=str(hours))
         whole = self._points(answer, zone, area)
         issued_at = self._issued_at(whole.updated_at, answer.fetched_at, zone)
@@ -207,7 +213,7 @@ class ElectricityMapsProvider(Service):
         """Consumption by fuel, flow-traced, in `[start_at, end_at)`."""
         require_window(start_at, end_at)
         area, (first_at, last_at) = self._area(zone), whole_hours(start_at, end_at)
-        if first_at >= self._world.clock.now() - _DAY + timedelta(seconds=_STEP_S):
+        if self._is_recent(first_at):
             answers = [self._ask(zone, "/power-breakdown/history", area)]
         else:
             spans = chunks(first_at, last_at, _TEN_DAYS)
@@ -215,12 +221,17 @@ class ElectricityMapsProvider(Service):
         rows: list[FuelRow] = []
         for answer in answers:
             items, _ = self._items(answer, zone, area)
-            for one in read_payload(list[_Breakdown], items, provider=self.name, zone=zone, excerpt=self.client.excerpt(answer.text)):
+            for one in read_payload(list[_Breakdown], items, provider=self.name, zone=zone, excerpt=self.client.excerpt(answer.beginning)):
                 self._require_zone(one.zone, area, zone, answer)
                 end = one.at + timedelta(seconds=_STEP_S)
                 rows += [FuelRow(code, _FUELS.get(code, Fuel.UNKNOWN), one.at, end, power) for code, power in one.power_mw.items()]
         provenance = self._provenance("Electricity Maps, flow-traced", max(answer.fetched_at for answer in answers))
         return mix_of(rows, zone=zone, start_at=start_at, end_at=end_at, provenance=provenance, is_consumption=True)
+
+    def _is_recent(self, first_at: datetime) -> bool:
+        """The 24 hours that every plan has hold the instant."""
+        hour_at, _ = whole_hours(self._world.clock.now(), self._world.clock.now())
+        return first_at > hour_at - _DAY
 
     # One answer
 
@@ -262,7 +273,7 @@ class ElectricityMapsProvider(Service):
 
     def _points(self, answer: Answer, zone: str, area: str) -> _Whole:
         items, around = self._items(answer, zone, area)
-        excerpt = self.client.excerpt(answer.text)
+        excerpt = self.client.excerpt(answer.beginning)
         points = read_payload(list[_Point], items, provider=self.name, zone=zone, excerpt=excerpt)
         for point in points:
             self._require_zone(point.zone, area, zone, answer)
@@ -283,7 +294,13 @@ class ElectricityMapsProvider(Service):
 
     def _detail(self, wholes: Sequence[_Whole]) -> str:
         is_confirmed = all(whole.zone is not None or not whole.points for whole in wholes)
-        return f"Electricity Maps, flow-traced consumption{'' if is_confirmed else ', zone not confirmed by the answer'}"
+        methods = sorted({self.client.excerpt(point.method)[:60] for whole in wholes for point in whole.points if point.method})
+        parts = [
+            "Electricity Maps, flow-traced consumption",
+            "" if is_confirmed else "zone not confirmed by the answer",
+            f"estimated by {', '.join(methods[:5])}" if methods else "",
+        ]
+        return "; ".join(part for part in parts if part)
 
 
 def _value(point: _Point) -> float | None:

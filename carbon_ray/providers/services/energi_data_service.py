@@ -63,7 +63,7 @@ class EnergiDataServiceProvider(Service):
             zones=self.zones(),
             resolution_s=_STEP.total_seconds(),
             horizon_s=24 * S_PER_H,
-            quota=self.quota,
+            quota=self._quota,
         )
 
     def readings(self, zone: str, start_at: datetime, end_at: datetime) -> Readings | None:
@@ -101,7 +101,7 @@ class EnergiDataServiceProvider(Service):
         gathered = 0
         for _ in range(_MAX_PAGES):
             answer = self._ask(zone, dataset, start_at, end_at, offset=gathered)
-            excerpt = self.client.excerpt(answer.text)
+            excerpt = self.client.excerpt(answer.beginning)
             page = read_payload(_Page, self._json(answer, zone), provider=self.name, zone=zone, excerpt=excerpt)
             if any(record.at < start_at for record in page.records):
                 raise self._broken(zone, f"sent what lies before {start_at:%Y-%m-%dT%H:%MZ}: it took the bounds for Danish time", answer)

@@ -101,7 +101,7 @@ class EnergyChartsProvider(Service):
 
     def _values(self, answer: Answer, zone: str) -> list[tuple[datetime, datetime, float | None, float | None]]:
         """Start, end, measured, forecast."""
-        excerpt = self.client.excerpt(answer.text)
+        excerpt = self.client.excerpt(answer.beginning)
         told = read_payload(_Co2, self._json(answer, zone), provider=self.name, zone=zone, excerpt=excerpt)
         ahead = told.co2eq_forecast if told.co2eq_forecast is not None else [None] * len(told.co2eq)
         if not len(told.unix_seconds) == len(told.co2eq) == len(ahead):

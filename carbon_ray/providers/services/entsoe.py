@@ -5,7 +5,6 @@ Production-based: imports are not in. The service has day-ahead forecasts of win
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
@@ -24,8 +23,6 @@ from carbon_ray.providers.services.network import NetworkSettings
 from carbon_ray.providers.services.service import Service, chunks, whole_hours
 from carbon_ray.providers.services.surroundings import Surroundings
 from carbon_ray.providers.services.wire import Credentials
-
-log = logging.getLogger(__name__)
 
 _CHUNK, _LEAST_CHUNK = timedelta(days=30), timedelta(hours=1)
 _XML = ("text/xml", "application/xml")
@@ -114,7 +111,7 @@ class EntsoeProvider(Service):
             marginal=False,
             zones=self.zones(),
             resolution_s=900.0,
-            quota=self.quota,
+            quota=self._quota,
             needs_key=True,
         )
 
@@ -145,7 +142,7 @@ class EntsoeProvider(Service):
         for one, two in chunks(*whole_hours(start_at, end_at), _CHUNK):
             for answer in self._ask(zone, one, two, document, process):
                 fetched_at = answer.fetched_at
-                found = read_document(answer.body, provider=self.name, zone=zone, excerpt=self.client.excerpt(answer.text))
+                found = read_document(answer.body, provider=self.name, zone=zone, excerpt=self.client.excerpt(answer.beginning))
                 if isinstance(found, Acknowledged):
                     continue
                 issued_at = found.created_at or issued_at
@@ -153,9 +150,8 @@ class EntsoeProvider(Service):
                 for code, begin, end, power_mw in found.generation:
                     if power_mw is not None and begin > newest_at and not is_forecast:
                         raise self._broken(zone, f"says what was generated at {begin:%Y-%m-%dT%H:%MZ}, which is still to come", answer)
-                    if code not in FUELS:
-                        log.warning("entsoe, zone %s: fuel %s is not known and counts as unknown", zone, self.client.excerpt(code))
                     rows.append(FuelRow(code, FUELS.get(code, Fuel.UNKNOWN), begin, end, power_mw))
+        self._warn_of({row.code for row in rows} - set(FUELS), zone)
         what = "day-ahead forecast of wind and solar" if is_forecast else "generation"
         provenance = self._provenance(f"ENTSO-E Transparency Platform, {what}", fetched_at, issued_at)
         return mix_of(rows, zone=zone, start_at=start_at, end_at=end_at, provenance=provenance)
@@ -183,7 +179,7 @@ class EntsoeProvider(Service):
         """The root element tells an acknowledgement from data, whatever the status; its text tells what it means."""
         if answer.status in (200, 400, 401, 404) and answer.content_type in _XML:
             try:
-                excerpt = self.client.excerpt(answer.text)
+                excerpt = self.client.excerpt(answer.beginning)
                 found = read_document(answer.body, provider=self.name, zone=question.zone, excerpt=excerpt)
             except ProviderResponseError as error:
                 if answer.status == 200:

@@ -130,7 +130,7 @@ class NesoProvider(Service):
             items = items.get("data")
         elif isinstance(items, list) and len(items) == 1 and isinstance(items[0], dict) and "data" in items[0]:
             items = items[0]["data"]
-        slots = read_payload(list[_Slot], items, provider=self.name, zone=zone, excerpt=self.client.excerpt(answer.text))
+        slots = read_payload(list[_Slot], items, provider=self.name, zone=zone, excerpt=self.client.excerpt(answer.beginning))
         if any(slot.end_at - slot.start_at != _STEP for slot in slots):
             raise self._broken(zone, "sent slots that are not half hours", answer)
         return slots

@@ -30,6 +30,7 @@ class NetworkSettings(BaseModel):
     max_response_bytes: int = Field(default=32 * 2**20, gt=0, description="Largest body that is read, unpacked")
     max_in_flight: int = Field(default=1, ge=1, le=64, description="Requests at the same time")
     min_interval_s: float = Field(default=0.0, ge=0, description="Least time between the beginnings of two requests, seconds")
+    max_requests_per_h: int | None = Field(default=None, ge=1, description="Quota of your plan, where it is not the service's usual one")
     cache_s: float = Field(default=300.0, ge=0, description="Seconds for which the same question is answered from memory")
     max_clock_skew_s: float = Field(default=300.0, ge=0, description="How far the service's clock may be ahead of ours")
     ca_file: Path | None = Field(default=None, description="Certificates to trust instead of the well-known ones (PEM)")

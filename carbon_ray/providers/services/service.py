@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
-from carbon_ray.core.errors import ConfigError, ProviderError, ProviderNoDataError, ProviderResponseError, UnknownZoneError
+from carbon_ray.core.errors import (
+    ConfigError,
+    ProviderAuthError,
+    ProviderError,
+    ProviderNoDataError,
+    ProviderResponseError,
+    UnknownZoneError,
+)
 from carbon_ray.core.intensity import IntensityKind, IntensitySeries, Provenance
+from carbon_ray.core.units import S_PER_H
 from carbon_ray.providers.base import Capabilities, Quota, require_window
 from carbon_ray.providers.keys import Secret, find_secret
 from carbon_ray.providers.readings import Readings
@@ -20,6 +29,7 @@ from carbon_ray.providers.services.surroundings import Surroundings
 log = logging.getLogger(__name__)
 
 HOUR = timedelta(hours=1)
+_MAKING = threading.Lock()
 
 
 class Service:
@@ -102,8 +112,11 @@ class Service:
         self._secrets = {field: find_secret(self.name, field) for field in self.key_fields}
 
     def _secret(self, field: str) -> Secret:
-        if field not in self._secrets:
-            self._find_secrets()
+        if field not in self._secrets:  # after a journey
+            try:
+                self._find_secrets()
+            except ConfigError as error:
+                raise ProviderAuthError(self.name, "-", str(error)) from None
         return self._secrets[field]
 
     @property
@@ -134,17 +147,24 @@ class Service:
             return zone
         raise UnknownZoneError(zone, tuple(self._areas))
 
+    @property
+    def _quota(self) -> Quota | None:
+        most = self._network.max_requests_per_h
+        return Quota(requests=most, per_s=S_PER_H) if most else self.quota
+
     # Asking
 
     @property
     def client(self) -> ServiceClient:
         """The client; made when first used, and again after a journey between processes."""
-        if self._client is None:
-            self._client = ServiceClient(
-                self.name, self._base_url, self._network, self._world, self._judge, quota=self.quota, on_auth=self.on_auth
-            )
-            self._client.hide(*(self._secret(field) for field in self.key_fields))
-        return self._client
+        with _MAKING:
+            if self._client is None:
+                secrets = [self._secret(field) for field in self.key_fields]
+                self._client = ServiceClient(
+                    self.name, self._base_url, self._network, self._world, self._judge, quota=self._quota, on_auth=self.on_auth
+                )
+                self._client.hide(*secrets)
+            return self._client
 
     def close(self) -> None:
         """Give connections back; the provider can still be used."""
@@ -157,7 +177,7 @@ class Service:
         return self.client.refused(answer, question, pause_s=self.quota_pause_s)
 
     def _broken(self, zone: str, problem: str, answer: Answer) -> ProviderResponseError:
-        return ProviderResponseError(self.name, zone, problem, self.client.excerpt(answer.text))
+        return ProviderResponseError(self.name, zone, problem, self.client.excerpt(answer.beginning))
 
     def _json(self, answer: Answer, zone: str) -> Any:
         try:
@@ -170,6 +190,11 @@ class Service:
         return Provenance(
             provider=self.name, detail=detail, fetched_at=fetched_at, issued_at=min(issued_at, fetched_at) if issued_at else None
         )
+
+    def _warn_of(self, fuels: Iterable[str], zone: str) -> None:
+        """Say that the service has fuels which nobody has told carbon_ray of."""
+        if codes := sorted(fuels):
+            log.warning("%s, zone %s: fuel %s is not known and counts as unknown", self.name, zone, self.client.excerpt(", ".join(codes)))
 
     def _newest_at(self, fetched_at: datetime) -> datetime:
         """Nothing that came true can begin later, whatever the service's clock says."""

@@ -123,7 +123,7 @@ class WattTimeProvider(Service):
             zones=self._zones or (),
             resolution_s=_STEP.total_seconds(),
             horizon_s=MAX_HORIZON_H * S_PER_H,
-            quota=self.quota,
+            quota=self._quota,
             needs_key=True,
         )
 
@@ -215,7 +215,7 @@ class WattTimeProvider(Service):
     # Answers
 
     def _read(self, target: type[T], answer: Answer, zone: str) -> T:
-        return read_payload(target, self._json(answer, zone), provider=self.name, zone=zone, excerpt=self.client.excerpt(answer.text))
+        return read_payload(target, self._json(answer, zone), provider=self.name, zone=zone, excerpt=self.client.excerpt(answer.beginning))
 
     def _rows(self, points: list[_Point], meta: _Meta, zone: str, area: str, answer: Answer) -> list[Row]:
         if meta.units != _UNIT or meta.signal_type not in (None, SIGNAL):
@@ -274,7 +274,7 @@ class WattTimeProvider(Service):
             return None
         data = answer.json_or_none()
         text = " ".join(str(data.get(key, "")) for key in ("message", "error")) if isinstance(data, dict) else ""
-        told = (self.name, question.zone, f"answered {answer.status}: {self.client.excerpt(text or answer.text)}")
+        told = (self.name, question.zone, f"answered {answer.status}: {self.client.excerpt(text or answer.beginning)}")
         if answer.status == 403:
             if "invalid scope" in text.lower():
                 return ProviderAccessError(*told)

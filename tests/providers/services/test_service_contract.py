@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from carbon_ray.core.errors import (
+    ConfigError,
     ProviderAccessError,
     ProviderAuthError,
     ProviderNoDataError,
@@ -23,8 +24,9 @@ from carbon_ray.core.errors import (
 )
 from carbon_ray.core.intensity import IntensityKind
 from carbon_ray.providers.base import DescribedProvider, ForecastProvider, HistoryProvider, MixProvider, ReadingsProvider
+from carbon_ray.providers.mix import Fuel
 from carbon_ray.testing import Reply
-from tests.providers.services.samples import END, KEYS, KITS, NOW, START, TOKEN, Kit, data_requests
+from tests.providers.services.samples import BY_NAME, END, KEYS, KITS, NOW, START, TOKEN, Kit, data_requests, reply
 
 every = pytest.mark.parametrize("kit", KITS, ids=lambda kit: kit.name)
 forecasting = pytest.mark.parametrize("kit", [kit for kit in KITS if kit.forecast], ids=lambda kit: kit.name)
@@ -260,6 +262,78 @@ def test_zones_are_known_or_refused(kit: Kit) -> None:
     with pytest.raises(ValueError, match="start_at before end_at"):
         provider.history(kit.zone, END, START)
     assert service.asked == []
+
+
+@every
+@pytest.mark.parametrize("kind", list(IntensityKind))
+def test_a_kind_is_served_as_itself_or_not_at_all(kit: Kit, kind: IntensityKind) -> None:
+    """What is average never passes for marginal, nor the other way round."""
+    if kind in kit.cls.kinds:
+        provider, _, _ = kit.served(kit.history(START, kit.values()), kind=kind)
+        assert provider.kind is kind
+        with contextlib.suppress(ProviderResponseError, ProviderNoDataError):  # what it sent may be the other, and say so
+            assert provider.history(kit.zone, START, END).kind is kind
+    else:
+        with pytest.raises(ConfigError, match=f"{kit.name} counts .*, not {kind}"):
+            kit.served(kit.history(START, kit.values()), kind=kind)
+
+
+def test_no_service_but_a_relay_serves_both_average_and_marginal() -> None:
+    both = {kit.name for kit in KITS if IntensityKind.MARGINAL in kit.cls.kinds and len(kit.cls.kinds) > 1}
+    assert both == {"carbon_aware_sdk"}, "which must be told"
+
+
+@every
+def test_without_its_keys_it_says_which(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    provider = kit.cls(**kit.settings)
+    for name in KEYS:
+        monkeypatch.delenv(name)
+    if kit.key_in is None:
+        assert kit.cls(**kit.settings).name == kit.name
+        return
+    with pytest.raises(ConfigError, match=f"CARBON_RAY_{kit.name.upper()}_"):
+        kit.cls(**kit.settings)
+    arrived: Any = pickle.loads(pickle.dumps(provider))
+    with pytest.raises(ProviderAuthError, match=f"CARBON_RAY_{kit.name.upper()}_"):
+        arrived.history(kit.zone, START, END)
+
+
+@pytest.mark.parametrize("name", ["eia", "entsoe"])
+def test_a_fuel_that_nobody_knows_is_told_once(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    kit = BY_NAME[name]
+    good = kit.history(START, kit.values())
+    provider: Any = kit.served(replace(good, body=good.body.replace(b"WND", b"XYZ").replace(b"B19", b"B99")))[0]
+    mix = provider.mix(kit.zone, START, END)
+    assert Fuel.UNKNOWN in mix.power_mw
+    assert caplog.text.count("is not known and counts as unknown") == 1
+    assert "XYZ" in caplog.text or "B99" in caplog.text
+
+
+def test_the_french_mix_goes_through_the_factor_table() -> None:
+    rows = [
+        {
+            "date_heure": f"2026-02-03T11:{minute:02}:00+00:00",
+            "gaz": 1000,
+            "nucleaire": "3000",
+            "pompage": -500,
+            "eolien": None,
+            "taux_co2": 77,
+        }
+        for minute in (0, 15, 30, 45)
+    ]
+    kit = BY_NAME["eco2mix"]
+    answer = reply({"total_count": 4, "results": rows})
+    window = ("FR", START, START + timedelta(hours=1))
+    for kind, factors, expected in (
+        ("average_direct", None, 77.0),
+        ("average_direct", "carboncast", 92.5),
+        ("average_lifecycle", None, 131.5),
+        ("average_lifecycle", "entsoe_open_set", 131.5),
+    ):
+        provider, _, _ = kit.served(answer, kind=kind, factors=factors)
+        series = provider.history(*window)
+        assert set(series.values_gco2_per_kwh) == {expected}
+        assert ("factors" in series.provenance.detail) == (expected != 77.0)
 
 
 @every
