@@ -18,7 +18,7 @@ def grid_provider(settings: GridSettings, zones: tuple[str, ...]) -> HistoryProv
         ProviderError: A service had to be asked for its zones, and could not be.
     """
     takes = provider_parameters(settings.provider)
-    given: dict[str, object] = dict(settings.settings)
+    given: dict[str, object] = dict(settings.options)
     given |= {name: value for name, value in (("kind", settings.kind), ("zones", zones)) if name in takes}
     if settings.path is not None:
         given["path"] = settings.path

@@ -43,21 +43,21 @@ class GridSettings(Section):
     kind: IntensityKind = Field(default=IntensityKind.AVERAGE_LIFECYCLE, description="What is counted; never mixed with another kind")
     seed: int = Field(default=0, ge=0, description="Seed of the embedded profile's deviation")
     path: Path | None = Field(default=None, description="Trace file, CSV or Parquet (provider: trace)")
-    settings: dict[str, JsonValue] = Field(
+    options: dict[str, JsonValue] = Field(
         default_factory=dict, description="Further settings of the provider, see docs/providers.md; keys of services never stand here"
     )
 
     @model_validator(mode="after")
-    def _settings_hold_no_key(self) -> Self:
-        if doubled := {"kind", "zones", "seed", "path", "surroundings"} & set(self.settings) - (
+    def _options_hold_no_key(self) -> Self:
+        if doubled := {"kind", "zones", "seed", "path", "surroundings"} & set(self.options) - (
             {"path"} if self.provider != "trace" else set()
         ):
             raise ValueError(
-                f"grid.settings must not hold {', '.join(sorted(doubled))}: grid.kind, grid.seed, grid.path and the regions say that"
+                f"grid.options must not hold {', '.join(sorted(doubled))}: grid.kind, grid.seed, grid.path and the regions say that"
             )
-        if secret := _secret_name(self.settings):
+        if secret := _secret_name(self.options):
             raise ValueError(
-                f"grid.settings holds {secret!r}, which looks like a key; set it in the environment, a file of mode 0600 or the keyring "
+                f"grid.options holds {secret!r}, which looks like a key; set it in the environment, a file of mode 0600 or the keyring "
                 f"instead, see docs/providers.md"
             )
         return self

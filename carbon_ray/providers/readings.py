@@ -147,6 +147,13 @@ class Readings:
             is_estimated=None if self.is_estimated is None else self.is_estimated[first:last],
         )
 
+    def trimmed(self) -> Readings | None:
+        """From the first to the last value; None where there is none."""
+        there, step = np.flatnonzero(~np.isnan(self.values_gco2_per_kwh)), timedelta(seconds=self.step_s)
+        if not len(there):
+            return None
+        return self.window(self.start_at + int(there[0]) * step, self.start_at + (int(there[-1]) + 1) * step)
+
     def bridged(self, longest_s: float) -> Readings:
         """The readings with short gaps bridged by a straight line, each such value marked as estimated and told in the provenance.
 

@@ -28,16 +28,16 @@ def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
     ("section", "zones"),
     [
         ({"provider": "electricity_maps"}, ("DE", "FR")),
-        ({"provider": "electricity_maps", "kind": DIRECT, "settings": {"disable_estimations": True}}, ("DE",)),
-        ({"provider": "watttime", "kind": MARGINAL, "settings": {"areas": {"US-NY-NYIS": "NYISO_NYC"}}}, ("US-NY-NYIS", "US-CAL-CISO")),
-        ({"provider": "neso", "kind": DIRECT, "settings": {"network": {"retries": 1}}}, ("GB", "GB-13")),
+        ({"provider": "electricity_maps", "kind": DIRECT, "options": {"disable_estimations": True}}, ("DE",)),
+        ({"provider": "watttime", "kind": MARGINAL, "options": {"areas": {"US-NY-NYIS": "NYISO_NYC"}}}, ("US-NY-NYIS", "US-CAL-CISO")),
+        ({"provider": "neso", "kind": DIRECT, "options": {"network": {"retries": 1}}}, ("GB", "GB-13")),
         ({"provider": "energy_charts"}, ("DE", "FR")),
-        ({"provider": "entsoe", "settings": {"factors": "entsoe_open_set"}}, ("DE", "DK-DK1")),
+        ({"provider": "entsoe", "options": {"factors": "entsoe_open_set"}}, ("DE", "DK-DK1")),
         ({"provider": "eia", "kind": DIRECT}, ("US-CAL-CISO", "US-MIDA-PJM")),
         ({"provider": "energi_data_service", "kind": DIRECT}, ("DK-DK1",)),
         ({"provider": "eco2mix", "kind": DIRECT}, ("FR",)),
-        ({"provider": "eco2mix", "settings": {"factors": "carboncast"}}, ("FR",)),
-        ({"provider": "carbon_aware_sdk", "kind": MARGINAL, "settings": {"base_url": "https://sdk.example"}}, ("eastus",)),
+        ({"provider": "eco2mix", "options": {"factors": "carboncast"}}, ("FR",)),
+        ({"provider": "carbon_aware_sdk", "kind": MARGINAL, "options": {"base_url": "https://sdk.example"}}, ("eastus",)),
     ],
 )
 def test_every_service_can_be_named(section: dict[str, Any], zones: tuple[str, ...]) -> None:
@@ -46,14 +46,14 @@ def test_every_service_can_be_named(section: dict[str, Any], zones: tuple[str, .
     assert provider.name == settings.provider
     assert provider.kind is settings.kind
     assert provider.zones() == tuple(sorted(zones)), "it serves the cluster's zones, and is not asked for all"
-    assert json.loads(settings.model_dump_json())["settings"] == section.get("settings", {})
+    assert json.loads(settings.model_dump_json())["options"] == section.get("options", {})
     assert "planted" not in f"{provider!r} {settings!r}"
 
 
 def test_a_file_of_the_sdk_can_be_named(tmp_path: Path) -> None:
     path = tmp_path / "e.json"
     path.write_text(json.dumps([{"Location": "a", "Time": "2026-02-03T14:00Z", "Rating": 100, "Duration": "01:00"}]))
-    section = {"provider": "carbon_aware_file", "kind": MARGINAL, "settings": {"path": str(path), "unit": "gco2_per_kwh"}}
+    section = {"provider": "carbon_aware_file", "kind": MARGINAL, "options": {"path": str(path), "unit": "gco2_per_kwh"}}
     assert grid_provider(GridSettings(**section), ("a",)).zones() == ("a",)
 
 
@@ -63,13 +63,13 @@ def test_a_file_of_the_sdk_can_be_named(tmp_path: Path) -> None:
         ({"provider": "watttime"}, ("DE",), ConfigError, "watttime counts marginal, not average_lifecycle; change grid.kind"),
         ({"provider": "neso"}, ("GB",), ConfigError, "neso counts average_direct"),
         ({"provider": "eia"}, ("DE",), UnknownZoneError, "DE"),
-        ({"provider": "eia", "settings": {"factor": "x"}}, ("US-CAL-CISO",), ConfigError, "unexpected keyword argument 'factor'"),
-        ({"provider": "eia", "settings": {"factors": "x"}}, ("US-CAL-CISO",), ConfigError, "unknown factor set 'x'"),
-        ({"provider": "eia", "settings": {"network": {"verify": False}}}, ("US-CAL-CISO",), ConfigError, "verify"),
-        ({"provider": "eia", "settings": {"base_url": "http://eia.example"}}, ("US-CAL-CISO",), ConfigError, "in the clear"),
+        ({"provider": "eia", "options": {"factor": "x"}}, ("US-CAL-CISO",), ConfigError, "unexpected keyword argument 'factor'"),
+        ({"provider": "eia", "options": {"factors": "x"}}, ("US-CAL-CISO",), ConfigError, "unknown factor set 'x'"),
+        ({"provider": "eia", "options": {"network": {"verify": False}}}, ("US-CAL-CISO",), ConfigError, "verify"),
+        ({"provider": "eia", "options": {"base_url": "http://eia.example"}}, ("US-CAL-CISO",), ConfigError, "in the clear"),
         ({"provider": "carbon_aware_sdk"}, ("eastus",), ConfigError, "give base_url"),
-        ({"provider": "eco2mix", "kind": DIRECT, "settings": {"dataset": "../x"}}, ("FR",), ConfigError, "dataset"),
-        ({"provider": "embedded", "settings": {"x": 1}}, ("DE",), ConfigError, "unexpected keyword argument 'x'"),
+        ({"provider": "eco2mix", "kind": DIRECT, "options": {"dataset": "../x"}}, ("FR",), ConfigError, "dataset"),
+        ({"provider": "embedded", "options": {"x": 1}}, ("DE",), ConfigError, "unexpected keyword argument 'x'"),
     ],
 )
 def test_a_section_that_cannot_be_served(section: dict[str, Any], zones: tuple[str, ...], error: type[Exception], says: str) -> None:
@@ -93,17 +93,17 @@ def test_a_section_that_cannot_be_served(section: dict[str, Any], zones: tuple[s
 def test_keys_are_refused_and_not_repeated(settings: dict[str, Any]) -> None:
     planted = json.loads(json.dumps(settings).replace('"x"', '"planted-key-0002"'))
     with pytest.raises(ValidationError, match="looks like a key") as caught:
-        GridSettings(provider="eia", settings=planted)
+        GridSettings(provider="eia", options=planted)
     assert "planted" not in f"{caught.value} {caught.value!r}"
     with pytest.raises(ConfigError) as network:
-        grid_provider(GridSettings(provider="eia").model_copy(update={"settings": {"network": planted}}), ("US-CAL-CISO",))
+        grid_provider(GridSettings(provider="eia").model_copy(update={"options": {"network": planted}}), ("US-CAL-CISO",))
     assert "planted" not in str(network.value)
 
 
 @pytest.mark.parametrize("name", ["kind", "zones", "seed", "surroundings"])
 def test_what_other_fields_say_is_not_said_twice(name: str) -> None:
     with pytest.raises(ValidationError, match=f"must not hold {name}"):
-        GridSettings(provider="eia", settings={name: "x"})
+        GridSettings(provider="eia", options={name: "x"})
 
 
 def test_without_its_key_a_service_is_not_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -116,4 +116,4 @@ def test_without_its_key_a_service_is_not_made(monkeypatch: pytest.MonkeyPatch, 
 def test_no_setting_of_any_provider_is_a_key() -> None:
     names = {name for provider in provider_names() for name in provider_parameters(provider)}
     for name in names:
-        assert GridSettings(provider="eia", settings={} if name in ("kind", "zones", "seed", "path", "surroundings") else {name: "x"})
+        assert GridSettings(provider="eia", options={} if name in ("kind", "zones", "seed", "path", "surroundings") else {name: "x"})

@@ -101,7 +101,7 @@ class CarbonAwareSdkProvider(Service):
             horizon_s=_HORIZON_H * S_PER_H,
         )
 
-    def readings(self, zone: str, start_at: datetime, end_at: datetime) -> Readings | None:
+    def _history(self, zone: str, start_at: datetime, end_at: datetime) -> Readings | None:
         """What it has of `[start_at, end_at)`. Fractions of a minute in its stamps are cut off."""
         require_window(start_at, end_at)
         first_at, last_at = whole_hours(start_at, end_at)

@@ -99,7 +99,7 @@ class Eco2mixProvider(Service):
         """History and mix in quarter hours."""
         return Capabilities(history=True, forecast=False, mix=True, marginal=False, zones=self.zones(), resolution_s=_STEP.total_seconds())
 
-    def readings(self, zone: str, start_at: datetime, end_at: datetime) -> Readings | None:
+    def _history(self, zone: str, start_at: datetime, end_at: datetime) -> Readings | None:
         """What it has of `[start_at, end_at)`: the published intensity, or the mix by the factor table."""
         if self._factors is not None:
             mix = self.mix(zone, start_at, end_at)

@@ -143,7 +143,7 @@ class EiaProvider(Service):
             needs_key=True,
         )
 
-    def readings(self, zone: str, start_at: datetime, end_at: datetime) -> Readings | None:
+    def _history(self, zone: str, start_at: datetime, end_at: datetime) -> Readings | None:
         """What it has of `[start_at, end_at)`, by the factor table."""
         mix = self.mix(zone, start_at, end_at)
         return self._factors.intensity_of(mix) if mix is not None else None

@@ -142,7 +142,7 @@ class ElectricityMapsProvider(Service):
             raise self._broken("-", "sent no zones", answer)
         return tuple(sorted(data))
 
-    def readings(self, zone: str, start_at: datetime, end_at: datetime) -> Readings | None:
+    def _history(self, zone: str, start_at: datetime, end_at: datetime) -> Readings | None:
         """What it has of `[start_at, end_at)`: from the last 24 hours by one request, else by one for ten days each."""
         require_window(start_at, end_at)
         area, (first_at, last_at) = self._area(zone), whole_hours(start_at, end_at)

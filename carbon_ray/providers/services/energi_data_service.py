@@ -66,7 +66,7 @@ class EnergiDataServiceProvider(Service):
             quota=self._quota,
         )
 
-    def readings(self, zone: str, start_at: datetime, end_at: datetime) -> Readings | None:
+    def _history(self, zone: str, start_at: datetime, end_at: datetime) -> Readings | None:
         """What it has of `[start_at, end_at)`."""
         require_window(start_at, end_at)
         first_at, last_at = whole_hours(start_at, end_at)

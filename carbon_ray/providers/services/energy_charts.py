@@ -61,7 +61,7 @@ class EnergyChartsProvider(Service):
             horizon_s=24 * S_PER_H,
         )
 
-    def readings(self, zone: str, start_at: datetime, end_at: datetime) -> Readings | None:
+    def _history(self, zone: str, start_at: datetime, end_at: datetime) -> Readings | None:
         """What was measured of `[start_at, end_at)`; forecasts are left out."""
         require_window(start_at, end_at)
         rows: list[Row] = []

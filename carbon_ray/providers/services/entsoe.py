@@ -75,13 +75,43 @@ class EntsoeProvider(Service):
     known_areas: ClassVar = {
         "AT": "10YAT-APG------L",
         "BE": "10YBE----------2",
+        "BG": "10YCA-BULGARIA-R",
+        "CH": "10YCH-SWISSGRIDZ",
+        "CZ": "10YCZ-CEPS-----N",
         "DE": "10Y1001A1001A82H",
         "DK-DK1": "10YDK-1--------W",
         "DK-DK2": "10YDK-2--------M",
+        "EE": "10Y1001A1001A39I",
+        "ES": "10YES-REE------0",
         "FI": "10YFI-1--------U",
         "FR": "10YFR-RTE------C",
+        "GR": "10YGR-HTSO-----Y",
+        "HR": "10YHR-HEP------M",
+        "HU": "10YHU-MAVIR----U",
         "IE": "10Y1001A1001A59C",
+        "IT-CNO": "10Y1001A1001A70O",
+        "IT-CSO": "10Y1001A1001A71M",
         "IT-NO": "10Y1001A1001A73I",
+        "IT-SAR": "10Y1001A1001A74G",
+        "IT-SIC": "10Y1001A1001A75E",
+        "IT-SO": "10Y1001A1001A788",
+        "LT": "10YLT-1001A0008Q",
+        "LV": "10YLV-1001A00074",
+        "NL": "10YNL----------L",
+        "NO-NO1": "10YNO-1--------2",
+        "NO-NO2": "10YNO-2--------T",
+        "NO-NO3": "10YNO-3--------J",
+        "NO-NO4": "10YNO-4--------9",
+        "NO-NO5": "10Y1001A1001A48H",
+        "PL": "10YPL-AREA-----S",
+        "PT": "10YPT-REN------W",
+        "RO": "10YRO-TEL------P",
+        "SE-SE1": "10Y1001A1001A44P",
+        "SE-SE2": "10Y1001A1001A45N",
+        "SE-SE3": "10Y1001A1001A46L",
+        "SE-SE4": "10Y1001A1001A47J",
+        "SI": "10YSI-ELES-----O",
+        "SK": "10YSK-SEPS-----K",
     }
     usual_network: ClassVar = NetworkSettings(read_timeout_s=300.0, total_timeout_s=600.0, cache_s=900.0, max_response_bytes=64 * 2**20)
     quota: ClassVar = Quota(requests=400, per_s=60.0)
@@ -115,7 +145,7 @@ class EntsoeProvider(Service):
             needs_key=True,
         )
 
-    def readings(self, zone: str, start_at: datetime, end_at: datetime) -> Readings | None:
+    def _history(self, zone: str, start_at: datetime, end_at: datetime) -> Readings | None:
         """What it has of `[start_at, end_at)`, by the factor table."""
         mix = self.mix(zone, start_at, end_at)
         return self._factors.intensity_of(mix) if mix is not None else None

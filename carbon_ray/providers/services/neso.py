@@ -65,7 +65,7 @@ class NesoProvider(Service):
             horizon_s=_HORIZON.total_seconds(),
         )
 
-    def readings(self, zone: str, start_at: datetime, end_at: datetime) -> Readings | None:
+    def _history(self, zone: str, start_at: datetime, end_at: datetime) -> Readings | None:
         """What it has of `[start_at, end_at)`: measured where it is, otherwise what it had estimated for a slot that is over."""
         require_window(start_at, end_at)
         first_at, last_at = whole_hours(start_at, end_at)

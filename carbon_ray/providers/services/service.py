@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
@@ -30,6 +31,20 @@ log = logging.getLogger(__name__)
 
 HOUR = timedelta(hours=1)
 _MAKING = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a service had of a window."""
+
+    start_at: datetime
+    end_at: datetime
+    asked_at: datetime
+    readings: Readings | None
+
+    def holds(self, start_at: datetime, end_at: datetime) -> bool:
+        """The window lies in this one."""
+        return self.start_at <= start_at and end_at <= self.end_at
 
 
 class Service:
@@ -85,6 +100,8 @@ class Service:
         self._zones = None if zones is None else tuple(sorted(set(zones)))
         for zone in self._zones or ():
             self._area(zone)
+        self._memory = timedelta(seconds=self._network.cache_s)
+        self._seen: dict[str, _Seen] = {}
         self._find_secrets()
         self._client: ServiceClient | None = None
 
@@ -101,11 +118,11 @@ class Service:
         return f"{type(self).__name__}(kind={self._kind.value!r}, zones={self._zones!r}, base_url={self._base_url!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in ("_client", "_secrets", "_token")}
+        return {name: value for name, value in vars(self).items() if name not in ("_client", "_secrets", "_seen", "_token")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._client = None
+        self._client, self._seen = None, {}
         self._secrets: dict[str, Secret] = {}
 
     def _find_secrets(self) -> None:
@@ -217,7 +234,29 @@ class Service:
     # History
 
     def readings(self, zone: str, start_at: datetime, end_at: datetime) -> Readings | None:
-        """What it has of `[start_at, end_at)`."""
+        """What it has of the intervals that intersect `[start_at, end_at)`, from the first to the last value; None for nothing.
+
+        A part of what was asked for before is answered from memory, for `cache_s` of its network settings: who feels for the
+        newest value of a source costs it one request.
+
+        Raises:
+            UnknownZoneError: It does not know the zone.
+            ProviderError: It could not be asked.
+            ValueError: The window is empty or not in UTC.
+        """
+        require_window(start_at, end_at)
+        self._area(zone)
+        now = self._world.clock.now()
+        seen = self._seen.get(zone)
+        if seen is None or not seen.holds(start_at, end_at) or not timedelta(0) <= now - seen.asked_at < self._memory:
+            first_at, last_at = whole_hours(start_at, end_at)
+            seen = _Seen(first_at, last_at, now, self._history(zone, first_at, last_at))
+            self._seen[zone] = seen
+        window = seen.readings.window(start_at, end_at) if seen.readings is not None else None
+        return window.trimmed() if window is not None else None
+
+    def _history(self, zone: str, start_at: datetime, end_at: datetime) -> Readings | None:
+        """What the service has of a window of whole hours."""
         raise NotImplementedError
 
     def history(self, zone: str, start_at: datetime, end_at: datetime) -> IntensitySeries:
@@ -229,7 +268,6 @@ class Service:
             ProviderError: It could not be asked.
             ValueError: The window is empty or not in UTC.
         """
-        require_window(start_at, end_at)
         readings = self.readings(zone, start_at, end_at)
         if readings is None:
             raise ProviderNoDataError(self.name, zone, f"has nothing for [{start_at:%Y-%m-%dT%H:%MZ}, {end_at:%Y-%m-%dT%H:%MZ})")

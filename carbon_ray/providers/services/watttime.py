@@ -127,7 +127,7 @@ class WattTimeProvider(Service):
             needs_key=True,
         )
 
-    def readings(self, zone: str, start_at: datetime, end_at: datetime) -> Readings | None:
+    def _history(self, zone: str, start_at: datetime, end_at: datetime) -> Readings | None:
         """What it has of `[start_at, end_at)`, asked for in pieces of thirty days."""
         require_window(start_at, end_at)
         area, (first_at, last_at) = self._area(zone), whole_hours(start_at, end_at)

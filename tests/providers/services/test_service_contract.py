@@ -79,6 +79,19 @@ def test_the_same_question_is_answered_from_memory_for_a_while(kit: Kit) -> None
 
 
 @every
+def test_feeling_for_the_newest_value_costs_one_request(kit: Kit) -> None:
+    """Ask up to the present, then for less and less, as one does with a source that is late."""
+    provider, service, _ = kit.served(kit.history(START, kit.values()[:-1]))
+    found = []
+    for late in range(12):
+        with contextlib.suppress(ProviderNoDataError):
+            found.append(provider.history(kit.zone, START, END - late * timedelta(minutes=15)))
+    assert len(data_requests(service)) == 1
+    assert END - timedelta(hours=1) <= found[0].end_at <= END - timedelta(seconds=kit.step_s)
+    assert [len(one) for one in found] == sorted((len(one) for one in found), reverse=True)
+
+
+@every
 def test_a_window_off_the_grid_gets_the_intervals_that_it_touches(kit: Kit) -> None:
     provider, _, _ = kit.served(kit.history(START, kit.values()))
     step = timedelta(seconds=kit.step_s)
@@ -334,6 +347,16 @@ def test_the_french_mix_goes_through_the_factor_table() -> None:
         series = provider.history(*window)
         assert set(series.values_gco2_per_kwh) == {expected}
         assert ("factors" in series.provenance.detail) == (expected != 77.0)
+
+
+def test_the_codes_of_bidding_zones_are_well_formed() -> None:
+    """The last character of an EIC code checks the others: weights 16 to 2, modulo 37."""
+    signs = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ-"
+    codes = BY_NAME["entsoe"].cls.known_areas
+    assert len(set(codes.values())) == len(codes) >= 39
+    for code in codes.values():
+        total = sum(signs.index(sign) * (16 - place) for place, sign in enumerate(code[:15]))
+        assert (len(code), code[15]) == (16, signs[36 - (total - 1) % 37])
 
 
 @every
