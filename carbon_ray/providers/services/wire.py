@@ -7,7 +7,7 @@ that, is in neither.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import httpx
@@ -88,7 +88,7 @@ def read_body(response: httpx.Response, limit: int, tick: Callable[[], None]) ->
         raise BodyCutOff(f"it is packed as {coding!r}, which was not asked for")
     received, body = 0, bytearray()
     unpacker = zlib.decompressobj(wbits=31) if coding == "gzip" else None
-    for piece in _pieces(response):
+    for piece in response.iter_raw():
         tick()
         received += len(piece)
         if unpacker is None:
@@ -105,7 +105,3 @@ def read_body(response: httpx.Response, limit: int, tick: Callable[[], None]) ->
     if unpacker is not None and received and not unpacker.eof:
         raise BodyCutOff("it ends within what was packed")
     return bytes(body)
-
-
-def _pieces(response: httpx.Response) -> Iterator[bytes]:
-    yield from response.iter_raw()
