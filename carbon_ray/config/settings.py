@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue, model_validator
 
 from carbon_ray.config.capacity import CapacitySettings
 from carbon_ray.config.section import Section
@@ -23,13 +24,43 @@ def _aware(instant: datetime) -> datetime:
 UtcInstant = Annotated[datetime, AfterValidator(_aware)]
 
 
+_SECRET = re.compile(r"(?i)token|secret|passw|credential|auth|username|(^|_|-)(api)?key$")
+
+
+def _secret_name(value: JsonValue) -> str | None:
+    """The first name in a setting, at any depth, that promises a key."""
+    if isinstance(value, dict):
+        return next((name for name in value if _SECRET.search(name)), None) or next(filter(None, map(_secret_name, value.values())), None)
+    return next(filter(None, map(_secret_name, value)), None) if isinstance(value, list) else None
+
+
 class GridSettings(Section):
     """Where intensity comes from."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # somebody may have written a key here
 
     provider: str = Field(default="embedded", description="Name in the entry-point group carbon_ray.providers: embedded, trace, ...")
     kind: IntensityKind = Field(default=IntensityKind.AVERAGE_LIFECYCLE, description="What is counted; never mixed with another kind")
     seed: int = Field(default=0, ge=0, description="Seed of the embedded profile's deviation")
     path: Path | None = Field(default=None, description="Trace file, CSV or Parquet (provider: trace)")
+    options: dict[str, JsonValue] = Field(
+        default_factory=dict, description="Further settings of the provider, see docs/providers.md; keys of services never stand here"
+    )
+
+    @model_validator(mode="after")
+    def _options_hold_no_key(self) -> Self:
+        if doubled := {"kind", "zones", "seed", "path", "surroundings"} & set(self.options) - (
+            {"path"} if self.provider != "trace" else set()
+        ):
+            raise ValueError(
+                f"grid.options must not hold {', '.join(sorted(doubled))}: grid.kind, grid.seed, grid.path and the regions say that"
+            )
+        if secret := _secret_name(self.options):
+            raise ValueError(
+                f"grid.options holds {secret!r}, which looks like a key; set it in the environment, a file of mode 0600 or the keyring "
+                f"instead, see docs/providers.md"
+            )
+        return self
 
     @model_validator(mode="after")
     def _path_goes_with_trace(self) -> Self:

@@ -13,8 +13,12 @@
         NoCapacityError               ask for less, or allow more regions
       ProviderError                   .provider, .zone
         ProviderUnavailable           retry, then fall back
+        ProviderAuthError             fix the key
+        ProviderAccessError           the plan does not cover it: another provider, never retry
+        ProviderQuotaError            wait until .retry_at
+        ProviderRequestError          we asked wrongly: never retry
         ProviderNoDataError           they have nothing for that: fall back
-        ProviderResponseError         they broke the contract
+        ProviderResponseError         they broke the contract; .excerpt (redacted)
       OutsideDataError (also ValueError)
         ForecastHorizonError          asked beyond the forecast
       ForecastError
@@ -164,12 +168,42 @@ class ProviderUnavailable(ProviderError):
     """The source does not answer: retry, then fall back."""
 
 
+class ProviderAuthError(ProviderError):
+    """The source does not take the key, or there is none: fix the key."""
+
+
+class ProviderAccessError(ProviderError):
+    """The key is good, but its plan does not cover what was asked: use another provider, never retry."""
+
+
+class ProviderQuotaError(ProviderError):
+    """The source asks to wait, or its quota is used up: ask again at `retry_at`, aware UTC."""
+
+    def __init__(self, provider: str, zone: str, problem: str, retry_at: datetime) -> None:
+        CarbonRayError.__init__(self, provider, zone, problem, retry_at)
+        self.provider, self.zone, self.problem, self.retry_at = provider, zone, problem, retry_at
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}; ask again at {self.retry_at:%Y-%m-%dT%H:%MZ}"
+
+
+class ProviderRequestError(ProviderError):
+    """The source says that the question is wrong: never retry, fix what is asked."""
+
+
 class ProviderNoDataError(ProviderError):
     """The source has nothing for that zone or time: fall back."""
 
 
 class ProviderResponseError(ProviderError):
-    """The source broke its contract: do not retry."""
+    """The source broke its contract: do not retry. `excerpt` is the beginning of what it sent, without secrets."""
+
+    def __init__(self, provider: str, zone: str, problem: str, excerpt: str = "") -> None:
+        CarbonRayError.__init__(self, provider, zone, problem, excerpt)
+        self.provider, self.zone, self.problem, self.excerpt = provider, zone, problem, excerpt
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}{f'; it sent: {self.excerpt}' if self.excerpt else ''}"
 
 
 class OutsideDataError(CarbonRayError, ValueError):

@@ -33,11 +33,24 @@ class Provenance:
         provider: Name of the data source or model.
         detail: File, licence, method: whatever a reader needs to find it again.
         is_embedded: True for the typical profile shipped in the package: an illustration, not an observation.
+        estimated_fraction: Share of the values that their source marks as estimates; None where it does not say.
+        issued_at: When the source issued or last revised them, aware UTC; None where it does not say.
+        fetched_at: When they were fetched from the source, aware UTC; None for what was never fetched.
     """
 
     provider: str
     detail: str = ""
     is_embedded: bool = False
+    estimated_fraction: float | None = None
+    issued_at: datetime | None = None
+    fetched_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if self.estimated_fraction is not None and not 0 <= self.estimated_fraction <= 1:
+            raise ValueError(f"estimated_fraction must be between 0 and 1, got {self.estimated_fraction}")
+        for name in ("issued_at", "fetched_at"):
+            if (instant := getattr(self, name)) is not None:
+                require_utc(instant, name)
 
     def __str__(self) -> str:
         mark = "embedded " if self.is_embedded and not self.provider.startswith("embedded") else ""

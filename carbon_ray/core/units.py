@@ -8,6 +8,8 @@ S_PER_H = 3600.0
 J_PER_KWH = 3.6e6
 W_PER_KW = 1000.0
 G_PER_KG = 1000.0
+G_PER_LB = 453.59237
+KWH_PER_MWH = 1000.0
 
 
 def hours(span: timedelta) -> float:
@@ -28,3 +30,11 @@ def kwh_of_joules(energy_j: float) -> float:
 def kg(mass_g: float) -> float:
     """Mass in kg of grams."""
     return mass_g / G_PER_KG
+
+
+def gco2_per_kwh_of_lb_per_mwh(intensity_lb_per_mwh: float) -> float:
+    """Intensity in g per kWh of pounds per MWh, as American services give it.
+
+    Source: the international pound, 0.45359237 kg exactly.
+    """
+    return intensity_lb_per_mwh * G_PER_LB / KWH_PER_MWH

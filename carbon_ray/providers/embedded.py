@@ -23,7 +23,7 @@ import numpy as np
 from carbon_ray.core.clock import require_utc
 from carbon_ray.core.errors import ConfigError, ProviderNoDataError, UnknownZoneError
 from carbon_ray.core.intensity import FloatArray, IntensityKind, IntensitySeries, Provenance, frozen_array
-from carbon_ray.providers.base import require_window
+from carbon_ray.providers.base import Capabilities, require_window
 
 STEP = timedelta(hours=1)
 FIRST_YEAR, LAST_YEAR = 1970, 2099
@@ -65,6 +65,11 @@ class EmbeddedProvider:
     def __post_init__(self) -> None:
         if not isinstance(self.seed, int) or isinstance(self.seed, bool) or self.seed < 0:
             raise ConfigError(f"the seed of the embedded provider must be an integer of 0 or above, got {self.seed!r}")
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Hourly history of every zone of the profile."""
+        return Capabilities(history=True, forecast=False, mix=False, marginal=False, zones=self.zones(), resolution_s=STEP.total_seconds())
 
     def zones(self) -> tuple[str, ...]:
         """All zones of the profile, sorted."""

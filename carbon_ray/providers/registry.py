@@ -18,6 +18,15 @@ def provider_names() -> tuple[str, ...]:
     return tuple(sorted(entry_points(group=GROUP).names))
 
 
+def provider_parameters(name: str) -> tuple[str, ...]:
+    """Names of the settings that the provider takes, in its own order.
+
+    Raises:
+        ConfigError: There is no such provider, or it cannot be imported.
+    """
+    return tuple(inspect.signature(_factory(name)).parameters)
+
+
 def provider_named(name: str, **settings: Any) -> HistoryProvider:
     """Make the provider of that name.
 
@@ -28,18 +37,23 @@ def provider_named(name: str, **settings: Any) -> HistoryProvider:
     Raises:
         ConfigError: There is no such provider, it cannot be imported, or the settings do not fit it.
     """
-    if name not in (known := provider_names()):
-        raise ConfigError(f"unknown provider {name!r}; use one of {', '.join(known) or 'none: install the carbon-ray package first'}")
-    entry = entry_points(group=GROUP)[name]
-    try:
-        factory = entry.load()
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"provider {name!r} cannot be imported from {entry.value}: {error}; repair or remove its package") from error
+    factory = _factory(name)
     try:
         inspect.signature(factory).bind(**settings)
     except TypeError as error:
         raise ConfigError(f"provider {name!r}: {error}; it takes {inspect.signature(factory)}") from None
     provider = factory(**settings)
     if not isinstance(provider, HistoryProvider):
-        raise ConfigError(f"provider {name!r} ({entry.value}) has not all of name, kind, zones() and history(); repair its package")
+        whence = entry_points(group=GROUP)[name].value
+        raise ConfigError(f"provider {name!r} ({whence}) has not all of name, kind, zones() and history(); repair its package")
     return provider
+
+
+def _factory(name: str) -> Any:
+    if name not in (known := provider_names()):
+        raise ConfigError(f"unknown provider {name!r}; use one of {', '.join(known) or 'none: install the carbon-ray package first'}")
+    entry = entry_points(group=GROUP)[name]
+    try:
+        return entry.load()
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"provider {name!r} cannot be imported from {entry.value}: {error}; repair or remove its package") from error

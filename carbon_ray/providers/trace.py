@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from carbon_ray.core.errors import ConfigError, TraceFormatError, UnknownZoneError
 from carbon_ray.core.intensity import IntensityKind, IntensitySeries
-from carbon_ray.providers.base import covering
+from carbon_ray.providers.base import Capabilities, covering
 from carbon_ray.providers.trace_file import read_trace
 
 
@@ -61,6 +61,18 @@ class TraceProvider:
     def kind(self) -> IntensityKind:
         """The kind that was asked for."""
         return self._kind
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """History of the file's zones, at the file's shortest step."""
+        return Capabilities(
+            history=True,
+            forecast=False,
+            mix=False,
+            marginal=self._kind is IntensityKind.MARGINAL,
+            zones=self.zones(),
+            resolution_s=min(series.step_s for series in self._series.values()),
+        )
 
     def zones(self) -> tuple[str, ...]:
         """The zones it serves, sorted."""

@@ -42,7 +42,10 @@ def read_trace(path: Path) -> dict[tuple[str, IntensityKind], IntensitySeries]:
     Raises:
         TraceFormatError: The file cannot be read or breaks the format; the message names the row or instant and the remedy.
     """
-    return _Trace(path).series()
+    try:
+        return _Trace(path).series()
+    except UnicodeDecodeError:  # the names of columns, and text in Parquet, come unchecked
+        raise TraceFormatError(str(path), "holds text that is not UTF-8; write it again as UTF-8") from None
 
 
 class _Trace:
@@ -80,7 +83,7 @@ class _Trace:
             else:
                 self.fail("the file name must end in .csv, .csv.gz or .parquet; rename or convert it")
         except (OSError, pa.ArrowException) as error:
-            self.fail(f"cannot be read: {str(error).splitlines()[0]}; repair the file or write it again")
+            self.fail(f"cannot be read: {(str(error).splitlines() or [type(error).__name__])[0]}; repair the file or write it again")
         if not table.num_rows:
             self.fail("is empty; it needs at least two rows for each zone and kind")
         return table.combine_chunks()

@@ -1,4 +1,4 @@
-"""Fakes for tests, shipped so that plug-in authors can use them too. What needs Ray to be imported is loaded on first use."""
+"""Fakes for tests, shipped so that plug-in authors can use them too. What needs Ray or httpx is loaded on first use."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from carbon_ray.testing.providers import FakeProvider, PerfectForecaster
 
 if TYPE_CHECKING:
     from carbon_ray.testing.cluster import FakeCluster
+    from carbon_ray.testing.services import Asked, FakeService, FakeWorld, Reply
 
-__all__ = ["FakeCluster", "FakeForecasts", "FakeProvider", "ManualClock", "PerfectForecaster"]
+__all__ = ["Asked", "FakeCluster", "FakeForecasts", "FakeProvider", "FakeService", "FakeWorld", "ManualClock", "PerfectForecaster", "Reply"]
+
+_HOMES = {"FakeCluster": "cluster", "Asked": "services", "FakeService": "services", "FakeWorld": "services", "Reply": "services"}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "FakeCluster":
-        return import_module("carbon_ray.testing.cluster").FakeCluster
+    if name in _HOMES:
+        return getattr(import_module(f"carbon_ray.testing.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
