@@ -78,6 +78,23 @@ def test_regions_and_node_types_are_what_the_yaml_says() -> None:
     assert config.state_dir == Path.home() / ".carbon_ray" / "two-regions"
 
 
+@pytest.mark.parametrize(
+    ("written", "zone", "pue"),
+    [
+        ({"cloud": "aws/eu-central-1"}, "DE", 1.35),
+        ({"cloud": "AWS/eu-central-1", "pue": 1.05}, "DE", 1.05),
+        ({"cloud": "azure/westus2", "zone": "US-NW-BPAT"}, "US-NW-BPAT", 1.16),
+        ({"cloud": "gcp/europe-west3", "zone": "AT", "pue": 1.2}, "AT", 1.2),
+        ({"cloud": "gcp/europe-west3"}, "DE", 1.1),
+        ({"cloud": "scaleway/PAR1"}, "FR", 1.2),  # no PUE is published: the default
+        ({"zone": "DE"}, "DE", 1.2),
+    ],
+)
+def test_a_cloud_region_gives_zone_and_pue_and_what_is_written_wins(written: dict[str, object], zone: str, pue: float) -> None:
+    config = parse_cluster_config(changed("provider/carbon/regions/east", written))
+    assert (config.regions["east"].zone, config.regions["east"].pue) == (zone, pue)
+
+
 def test_a_state_directory_of_its_own() -> None:
     assert parse_cluster_config(changed("provider/carbon/state_dir", "/var/lib/carbon")).state_dir == Path("/var/lib/carbon")
 
@@ -103,6 +120,9 @@ CARBON = "provider/carbon"
         (f"{CARBON}/regions/east/pue", 0.9, "provider.carbon.regions.east.pue"),
         (f"{CARBON}/regions/east/zone", "", "provider.carbon.regions.east.zone"),
         (f"{CARBON}/regions/east/zoen", "DE", "provider.carbon.regions.east.zoen"),
+        (f"{CARBON}/regions/east", {"pue": 1.1}, "a region needs a zone, or a cloud (such as aws/eu-central-1)"),
+        (f"{CARBON}/regions/east/cloud", "aws/eu-centrl-1", "cloud: unknown region 'aws/eu-centrl-1'; did you mean aws/eu-central-1"),
+        (f"{CARBON}/regions/east/cloud", "", "provider.carbon.regions.east: "),
         (f"{CARBON}/node_types/gpu-east/tdp_w", 0, "provider.carbon.node_types.gpu-east.tdp_w"),
         (f"{CARBON}/node_types/gpu-east/tdp_w", ..., "provider.carbon.node_types.gpu-east.tdp_w: Field required"),
         (f"{CARBON}/node_types/gpu-east/usd_per_h", -1, "provider.carbon.node_types.gpu-east.usd_per_h"),
