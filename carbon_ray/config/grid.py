@@ -1,27 +1,37 @@
-"""From the grid section of the configuration to the data source that it names."""
+"""From the grid section of the configuration to the data sources that it names."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
 from carbon_ray.config.settings import GridSettings
+from carbon_ray.config.sources import LOCAL, SourceSettings
+from carbon_ray.core.clock import wall_now
 from carbon_ray.core.errors import ConfigError, UnknownZoneError
+from carbon_ray.core.intensity import IntensityKind
+from carbon_ray.core.units import S_PER_H
 from carbon_ray.providers.base import HistoryProvider
+from carbon_ray.providers.cache import CachedProvider
+from carbon_ray.providers.chain import Link, ProviderChain
+from carbon_ray.providers.embedded import EmbeddedProvider
+from carbon_ray.providers.history_store import HistoryStore
 from carbon_ray.providers.registry import provider_named
 
 
 def grid_provider(settings: GridSettings, zones: tuple[str, ...]) -> HistoryProvider:
-    """The configured source, checked to know the zones and to count what is wanted.
+    """The configured source without those that stand in for it, checked to know the zones and to count what is wanted.
 
     Raises:
         ConfigError: The source is unknown, its settings do not fit, or it counts another kind of intensity.
         UnknownZoneError: It does not know one of the zones.
         TraceFormatError: The trace file is malformed.
     """
-    given: dict[str, object] = {}
-    if settings.path is not None:
-        given = {"path": settings.path, "kind": settings.kind, "zones": zones}
-    elif settings.provider == "embedded":
-        given = {"seed": settings.seed}
-    provider = provider_named(settings.provider, **given)
+    provider = _made(settings, settings.kind, zones)
     if provider.kind is not settings.kind:
         raise ConfigError(f"the source {provider.name} counts {provider.kind}, not {settings.kind}; change grid.kind or grid.provider")
     known = provider.zones()
@@ -29,3 +39,54 @@ def grid_provider(settings: GridSettings, zones: tuple[str, ...]) -> HistoryProv
         if zone not in known:
             raise UnknownZoneError(zone, known)
     return provider
+
+
+def grid_chain(settings: GridSettings, *, cache_dir: Path, now: Callable[[], datetime] = wall_now) -> ProviderChain:
+    """The configured sources in their order. None is opened before it is asked, so that a broken one does not stop the others.
+
+    Args:
+        settings: The grid section.
+        cache_dir: Where history of remote sources is kept, if the settings say so.
+        now: The present of the sources.
+    """
+    links = [
+        Link(
+            name=one.provider,
+            make=partial(_kept, one, settings, cache_dir, now),
+            is_made_anew=one.provider in LOCAL,
+        )
+        for one in (settings, *settings.fallbacks)
+    ]
+    return ProviderChain(
+        links,
+        kind=settings.kind,
+        now=now,
+        patience_s=settings.patience_s,
+        breaker=settings.breaker.rule(),
+        stale_after_s=settings.stale_after_h * S_PER_H,
+    )
+
+
+def _made(source: SourceSettings, kind: IntensityKind, zones: tuple[str, ...] | None) -> HistoryProvider:
+    given: dict[str, object] = dict(source.options)
+    if source.path is not None:
+        given |= {"path": source.path, "kind": kind, "zones": zones}
+    elif source.provider == EmbeddedProvider.name:
+        given |= {"seed": source.seed}
+    return provider_named(source.provider, **given)
+
+
+def _kept(source: SourceSettings, settings: GridSettings, cache_dir: Path, now: Callable[[], datetime]) -> HistoryProvider:
+    provider = _made(source, settings.kind, None)  # a source that stands in may lack some of the zones
+    if source.provider in LOCAL or not settings.cache.enabled:
+        return provider
+    store = HistoryStore(cache_dir, _key(source), provider.kind)
+    return CachedProvider(provider, store, settings.cache.rule(), now=now, doubt_s=settings.cache.doubt_h * S_PER_H)
+
+
+def _key(source: SourceSettings) -> str:
+    """Tells sources apart that answer differently because they are set up differently."""
+    if not source.options:
+        return source.provider
+    text = json.dumps(source.options, sort_keys=True, default=str)
+    return f"{source.provider}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

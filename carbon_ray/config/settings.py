@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from carbon_ray.config.capacity import CapacitySettings
 from carbon_ray.config.section import Section
+from carbon_ray.config.sources import BreakerSettings, CacheSettings, FallbackSettings, SourceSettings
 from carbon_ray.core.errors import UnknownRegionError
 from carbon_ray.core.intensity import IntensityKind
 from carbon_ray.core.region import Market
 from carbon_ray.providers.cloud_regions import cloud_region
+from carbon_ray.providers.embedded import EmbeddedProvider
 
 
 def _aware(instant: datetime) -> datetime:
@@ -25,18 +27,30 @@ def _aware(instant: datetime) -> datetime:
 UtcInstant = Annotated[datetime, AfterValidator(_aware)]
 
 
-class GridSettings(Section):
-    """Where intensity comes from."""
+class GridSettings(SourceSettings):
+    """Where intensity comes from: a source, and in their order those that stand in for it."""
 
-    provider: str = Field(default="embedded", description="Name in the entry-point group carbon_ray.providers: embedded, trace, ...")
+    where: ClassVar[str] = "grid."
+
     kind: IntensityKind = Field(default=IntensityKind.AVERAGE_LIFECYCLE, description="What is counted; never mixed with another kind")
-    seed: int = Field(default=0, ge=0, description="Seed of the embedded profile's deviation")
-    path: Path | None = Field(default=None, description="Trace file, CSV or Parquet (provider: trace)")
+    fallbacks: tuple[FallbackSettings, ...] = Field(default=(), description="Sources of the same kind that stand in, in this order")
+    patience_s: float = Field(
+        default=3 * 3600.0, ge=0, description="Seconds after a source's last answer for which no other one stands in; forecasts stay"
+    )
+    stale_after_h: float = Field(default=72.0, ge=0, le=72, description="A source whose newest value is older than this has none")
+    breaker: BreakerSettings = Field(default_factory=BreakerSettings)
+    cache: CacheSettings = Field(default_factory=CacheSettings)
 
     @model_validator(mode="after")
-    def _path_goes_with_trace(self) -> Self:
-        if (self.provider == "trace") != (self.path is not None):
-            raise ValueError("grid.provider 'trace' and grid.path go together: give both, or neither")
+    def _the_last_resort_counts_the_same(self) -> Self:
+        if self.kind is not EmbeddedProvider.kind and any(one.provider == EmbeddedProvider.name for one in self.fallbacks):
+            raise ValueError(
+                f"grid.kind is {self.kind}, and the embedded profile counts {EmbeddedProvider.kind}: kinds never stand in for each other; "
+                "remove it from grid.fallbacks"
+            )
+        names = [self.provider, *(one.provider for one in self.fallbacks)]
+        if EmbeddedProvider.name in names[:-1]:
+            raise ValueError("grid.fallbacks behind the embedded profile are never asked, because it always answers; put it last")
         return self
 
 

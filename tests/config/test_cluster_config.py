@@ -146,6 +146,15 @@ CARBON = "provider/carbon"
         (f"{CARBON}/grid/kind", "average", "provider.carbon.grid.kind"),
         (f"{CARBON}/grid/provider", "trace", "grid.provider 'trace' and grid.path go together"),
         (f"{CARBON}/grid/path", "trace.csv", "grid.provider 'trace' and grid.path go together"),
+        (f"{CARBON}/grid/fallbacks", [{"provider": "trace"}], "provider 'trace' and path go together"),
+        (f"{CARBON}/grid/fallbacks", [{"path": "t.csv"}], "provider.carbon.grid.fallbacks.0.provider: Field required"),
+        (f"{CARBON}/grid", {"provider": "x", "kind": "marginal", "fallbacks": [{"provider": "embedded"}]}, "kinds never stand in"),
+        (f"{CARBON}/grid/fallbacks", [{"provider": "x"}], "behind the embedded profile are never asked"),
+        (f"{CARBON}/grid/options", {"api_key": "1234"}, "api_key looks like a secret"),
+        (f"{CARBON}/grid/patience_s", -1, "provider.carbon.grid.patience_s"),
+        (f"{CARBON}/grid/breaker/failures", 0, "provider.carbon.grid.breaker.failures"),
+        (f"{CARBON}/grid/breaker/open_s", 3600, "breaker.most_open_s must not be below breaker.open_s"),
+        (f"{CARBON}/grid/cache/settle_h", -1, "provider.carbon.grid.cache.settle_h"),
         (f"{CARBON}/clock/mode", "replay", "clock.mode 'replay' and clock.start_at go together"),
         (f"{CARBON}/clock/start_at", "2022-05-02T16:00Z", "clock.mode 'replay' and clock.start_at go together"),
         (f"{CARBON}/clock", {"mode": "replay", "start_at": "2022-05-02T16:00"}, "write an instant in UTC"),
@@ -293,6 +302,7 @@ def test_every_setting_is_described_and_every_section_closed() -> None:
     assert {section.__name__ for section in found} == {
         *("CarbonConfig", "GridSettings", "ClockSettings", "RegionSettings", "NodeTypeSettings", "ControllerSettings"),
         *("CapacitySettings", "QuietSettings", "SpotSettings"),
+        *("FallbackSettings", "BreakerSettings", "CacheSettings"),
     }
     for section in found:
         assert section.model_config["extra"] == "forbid"
