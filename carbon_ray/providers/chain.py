@@ -26,12 +26,16 @@ from carbon_ray.core.errors import (
 )
 from carbon_ray.core.intensity import IntensityKind, IntensitySeries
 from carbon_ray.providers.base import HistoryProvider, require_window
-from carbon_ray.providers.breaker import CLOSED, Breaker, BreakerRule, Circuit, admit, failed, succeeded
+from carbon_ray.providers.breaker import BreakerRule, Circuit
 from carbon_ray.providers.cache import CachedProvider
 from carbon_ray.providers.plausible import require_answer
 from carbon_ray.providers.recent import LAGS, recent
+from carbon_ray.providers.source_breaker import SourceBreaker, admit_zone, zone_answered, zone_failed, zone_refused
 
 log = logging.getLogger(__name__)
+
+_ANSWERED = (ProviderResponseError,)
+"""Failures of one zone, by which the source shows that it is there."""
 
 Ask = Callable[[HistoryProvider, int], tuple[IntensitySeries, int]]
 """A request to one source, given how late it was the last time; the answer, and how late it is now."""
@@ -63,6 +67,7 @@ class SourceHealth:
         open_until_at: Until when it is left alone; None while it is asked.
         problem: Of its last failure; empty after a success.
         zones: Zones that it serves now.
+        left_alone: Zones that it is not asked for, because of failures of theirs alone.
     """
 
     name: str
@@ -71,6 +76,7 @@ class SourceHealth:
     open_until_at: datetime | None
     problem: str
     zones: tuple[str, ...]
+    left_alone: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -78,7 +84,7 @@ class _Memory:
     """What a chain remembers of one source."""
 
     provider: HistoryProvider | None = None
-    breaker: Breaker = CLOSED
+    breaker: SourceBreaker = field(default_factory=SourceBreaker)
     problem: str = ""
     answered_at: dict[str, datetime] = field(default_factory=dict)
     rungs: dict[str, int] = field(default_factory=dict)
@@ -184,11 +190,12 @@ class ProviderChain:
             return tuple(
                 SourceHealth(
                     name=link.name,
-                    circuit=memory.breaker.circuit(now),
-                    failures=memory.breaker.failures,
-                    open_until_at=memory.breaker.open_until_at,
+                    circuit=memory.breaker.whole.circuit(now),
+                    failures=memory.breaker.whole.failures,
+                    open_until_at=memory.breaker.whole.open_until_at,
                     problem=memory.problem,
                     zones=tuple(sorted(zone for zone, name in self._serving.items() if name == link.name)),
+                    left_alone=memory.breaker.left_alone(now),
                 )
                 for link, memory in zip(self._links, self._memories, strict=True)
             )
@@ -234,27 +241,27 @@ class ProviderChain:
             CarbonRayError: It fails, or is left alone.
         """
         with self._lock:
-            memory.breaker, is_admitted = admit(memory.breaker, self._rule, self._now())
+            memory.breaker, is_admitted = admit_zone(memory.breaker, zone, self._rule, self._now())
             rung = memory.rungs.get(zone, 0)
         if not is_admitted:
-            until_at = memory.breaker.open_until_at
+            until_at = memory.breaker.open_until_at(zone)
             shown = f"{until_at:%Y-%m-%dT%H:%M:%SZ}" if until_at is not None else "its probe has ended"
             raise ProviderUnavailable(link.name, zone, f"left alone until {shown} after {memory.problem or 'failures'}")
         try:
             series, rung = ask(self._made(link, memory), rung)
         except (UnknownZoneError, ProviderNoDataError) as error:  # the source answers; it only has nothing
-            self._note_answer(link, memory, str(error))
+            self._note_answer(link, memory, zone, str(error))
             raise
         except CarbonRayError as error:
-            self._note_failure(link, memory, error)
+            self._note_failure(link, memory, zone, error)
             raise
         except Exception as error:  # a source may be anybody's plug-in, and its faults must not become the cluster's
             log.exception("source %s failed unexpectedly", link.name)
             told = ProviderResponseError(link.name, zone, f"failed unexpectedly with {type(error).__name__}: {error}")
-            self._note_failure(link, memory, told)
+            self._note_failure(link, memory, zone, told)
             raise told from error
         with self._lock:
-            memory.breaker, memory.problem = succeeded(), ""
+            memory.breaker, memory.problem = zone_answered(memory.breaker, zone), ""
             memory.answered_at[zone], memory.rungs[zone] = self._now(), rung
         return series
 
@@ -270,15 +277,19 @@ class ProviderChain:
             memory.provider = memory.provider or made
             return memory.provider
 
-    def _note_answer(self, link: Link, memory: _Memory, problem: str) -> None:
+    def _note_answer(self, link: Link, memory: _Memory, zone: str, problem: str) -> None:
         with self._lock:
-            memory.breaker, memory.problem = succeeded(), problem
+            memory.breaker, memory.problem = zone_answered(memory.breaker, zone), problem
             if link.is_made_anew:
                 memory.provider = None
 
-    def _note_failure(self, link: Link, memory: _Memory, error: CarbonRayError) -> None:
+    def _note_failure(self, link: Link, memory: _Memory, zone: str, error: CarbonRayError) -> None:
+        now = self._now()
         with self._lock:
-            memory.breaker = failed(memory.breaker, self._rule, self._now())
+            if isinstance(error, _ANSWERED):
+                memory.breaker = zone_refused(memory.breaker, zone, self._rule, now)
+            else:
+                memory.breaker = zone_failed(memory.breaker, zone, self._rule, now)
             memory.problem = str(error)
             if link.is_made_anew:
                 memory.provider = None

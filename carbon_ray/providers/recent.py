@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Protocol, runtime_checkable
 
 from carbon_ray.core.errors import ProviderNoDataError
 from carbon_ray.core.intensity import IntensitySeries
@@ -58,3 +59,29 @@ def _longest(provider: HistoryProvider, zone: str, start_at: datetime, end_at: d
         if start_at >= end_at - LEAST:
             raise
         return provider.history(zone, end_at - LEAST, end_at)
+
+
+@runtime_checkable
+class RecentProvider(Protocol):
+    """A source that finds its newest history itself, such as a chain of sources."""
+
+    def recent(self, zone: str, start_at: datetime, now: datetime) -> IntensitySeries:
+        """As much of `[start_at, now)` as it has, up to its newest value.
+
+        Raises:
+            ProviderError: It has nothing of the last days, or cannot be asked.
+            UnknownZoneError: It does not know the zone.
+        """
+        ...
+
+
+def newest_history(provider: HistoryProvider, zone: str, start_at: datetime, now: datetime) -> IntensitySeries:
+    """As much of `[start_at, now)` as a source has, by its own way where it has one.
+
+    Raises:
+        ProviderError: It has nothing of the last days, or cannot be asked.
+        UnknownZoneError: It does not know the zone.
+    """
+    if isinstance(provider, RecentProvider):
+        return provider.recent(zone, start_at, now)
+    return recent(provider, zone, start_at, now)[0]
