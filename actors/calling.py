@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 import ray
-from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
+from ray.exceptions import ActorUnavailableError, GetTimeoutError, RayActorError, RayTaskError
 
 from carbon_ray.core.clock import wall_now
 from carbon_ray.core.errors import CarbonRayError, ControllerUnavailable
@@ -24,10 +24,12 @@ class ActorClient:
     Args:
         name: Name of the actor in the namespace `carbon_ray`.
         retry_for_s: Wall seconds to repeat a call for.
+        answer_s: Wall seconds that one call may take; None for as long as it takes. Ray itself holds calls back until an actor
+            is restarted.
     """
 
-    def __init__(self, name: str, retry_for_s: float = RETRY_FOR_S) -> None:
-        self._name, self._retry_for_s = name, retry_for_s
+    def __init__(self, name: str, retry_for_s: float = RETRY_FOR_S, answer_s: float | None = None) -> None:
+        self._name, self._retry_for_s, self._answer_s = name, retry_for_s, answer_s
         self._handle: Any = None
 
     def call(self, method: str, *arguments: object) -> Any:
@@ -40,12 +42,12 @@ class ActorClient:
         pause, begun_at = threading.Event(), wall_now()
         while True:
             try:
-                return ray.get(getattr(self.handle(), method).remote(*arguments))
+                return ray.get(getattr(self.handle(), method).remote(*arguments), timeout=self._answer_s)
             except RayTaskError as error:
                 if isinstance(error.cause, CarbonRayError):
                     raise error.cause from None
                 raise
-            except (RayActorError, ActorUnavailableError, ValueError) as error:
+            except (RayActorError, ActorUnavailableError, GetTimeoutError, ValueError) as error:
                 self.forget()
                 if (wall_now() - begun_at).total_seconds() > self._retry_for_s:
                     raise ControllerUnavailable(

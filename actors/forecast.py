@@ -1,7 +1,8 @@
 """The forecast actor: one thread that refreshes, reads that never wait for it, and snapshots that everybody shares.
 
-A snapshot is put into the object store once, under its edition; the actor's answers are the edition and a reference, which are
-tiny. Reads have threads of their own, so that requests that wait for a refresh cannot take all of them.
+A snapshot is put into the object store once, and its edition into the key-value store of the GCS, where readers look at it without
+asking the actor. What the actor answers is a reference. What tells how it does has threads of its own, so that requests that wait
+for a refresh cannot take all of them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from datetime import datetime
 
 import ray
 
-from carbon_ray.actors.forecast_client import Edition, Publication
+from carbon_ray.actors.forecast_client import EDITION_KEY, Publication, edition_of
 from carbon_ray.actors.forecast_health import ForecastHealth, RefreshLoad
 from carbon_ray.actors.forecast_metrics import ForecastMetrics
 from carbon_ray.actors.forecast_service import ForecastService
@@ -27,7 +28,7 @@ from carbon_ray.forecasting.registry import forecaster_named
 
 log = logging.getLogger(__name__)
 
-READS = {"reads": 4}
+READS = {"reads": 2}
 """Ray's concurrency group of the methods that only look, with its number of threads."""
 
 CACHE_FOLDER = "history"
@@ -78,15 +79,12 @@ class ForecastActor:
         if self._service.version == 0:
             return
         snapshot = self._service.snapshot()
-        edition = (snapshot.version, snapshot.issued_at)
+        edition = edition_of(snapshot)
         if self._published and self._published[-1].edition == edition:
             return
-        self._published = (*self._published[-1:], Publication(edition=edition, refs=(ray.put(snapshot),)))
-
-    @ray.method(concurrency_group="reads")  # type: ignore[untyped-decorator]  # Ray ships no types
-    def edition(self) -> Edition | None:
-        """The newest edition; None before the first."""
-        return self._published[-1].edition if self._published else None
+        publication = Publication(edition=edition, refs=(ray.put(snapshot),))
+        kv.put(EDITION_KEY, edition)  # where this fails, the next turn tries all of it again; who reads in between looks again
+        self._published = (*self._published[-1:], publication)
 
     @ray.method(concurrency_group="reads")  # type: ignore[untyped-decorator]  # Ray ships no types
     def health(self) -> ForecastHealth:

@@ -1,12 +1,13 @@
 """Reading the forecast actor: a snapshot is fetched once per edition, and cached reads call nobody.
 
-The actor puts each snapshot into Ray's object store and tells its edition, two numbers, to whoever asks. A client looks at the
-edition at most every `check_every_s` and fetches the snapshot only when it is another one. While the actor is away, what was read
-last is served; its age can be seen in it.
+The actor puts each snapshot into Ray's object store and its edition, a short text, into the key-value store of the GCS. A client
+looks at the edition at most every `check_every_s`, which costs the actor nothing, and asks the actor for the snapshot only when it
+is another one. While the actor is away, what was read last is served; its age can be seen in it.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from dataclasses import dataclass
@@ -14,22 +15,29 @@ from datetime import datetime
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, ObjectLostError, RayError
+from ray.exceptions import GetTimeoutError, ObjectLostError
 
 from carbon_ray.actors.calling import FORECASTS, RETRY_FOR_S, ActorClient
 from carbon_ray.actors.forecast_health import ForecastHealth, RefreshLoad
-from carbon_ray.core.errors import ControllerUnavailable, ForecastError
+from carbon_ray.cluster import kv
+from carbon_ray.core.errors import ClusterError, ControllerUnavailable, ForecastError
 from carbon_ray.core.forecast import ForecastSnapshot
 from carbon_ray.core.intensity import IntensitySeries
 
-Edition = tuple[int, datetime]
-"""Version and instant of a snapshot: an actor that has lost its state counts versions from 1 again, but at another time."""
+log = logging.getLogger(__name__)
+
+EDITION_KEY = "forecast_edition"
 
 CHECK_EVERY_S = 1.0
-_ANSWER_S = 0.25
-"""Wall seconds that a read waits for the edition; an answer that comes later is taken by a later read."""
+_ANSWER_S = 1.0
+"""Wall seconds that a reader who has a snapshot waits for a newer one."""
 _FETCH_S = 30.0
 _RETRY_EVERY_S = 0.2
+
+
+def edition_of(snapshot: ForecastSnapshot) -> str:
+    """Version and instant as a text: an actor that has lost its state counts versions from 1 again, but at another time."""
+    return f"{snapshot.version} {snapshot.issued_at.isoformat()}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +49,7 @@ class Publication:
         refs: The one reference to it in the object store; wrapped, so that Ray hands on the reference and not the snapshot.
     """
 
-    edition: Edition
+    edition: str
     refs: tuple[Any]
 
 
@@ -55,10 +63,9 @@ class ForecastClient:
 
     def __init__(self, retry_for_s: float = RETRY_FOR_S, check_every_s: float = CHECK_EVERY_S) -> None:
         self._actor, self._retry_for_s, self._check_every_s = ActorClient(FORECASTS, retry_for_s), retry_for_s, check_every_s
-        self._impatient = ActorClient(FORECASTS, 0.0)
+        self._impatient = ActorClient(FORECASTS, 0.0, _ANSWER_S)
         self._snapshot: ForecastSnapshot | None = None
-        self._edition: Edition | None = None
-        self._asked: Any = None  # the answer to the last look, while it has not come
+        self._edition = ""
         self._check_at_s = 0.0
         self._looking = threading.Lock()
 
@@ -79,14 +86,13 @@ class ForecastClient:
                 self._look()
             return self._snapshot
 
-    def edition(self) -> Edition | None:
-        """The newest edition, asked of the actor; None before the first.
+    def edition(self) -> str | None:
+        """The newest edition, looked up in the key-value store; None before the first.
 
         Raises:
-            ControllerUnavailable: There is no forecast actor.
+            ClusterError: This process is not connected, or the cluster's head does not answer.
         """
-        edition: Edition | None = self._actor.call("edition")
-        return edition
+        return kv.get(EDITION_KEY)
 
     def reach(self, until_at: datetime) -> ForecastSnapshot:
         """A snapshot that reaches `until_at`; the actor is asked only where the newest one does not.
@@ -128,22 +134,10 @@ class ForecastClient:
         """See whether there is another edition; whatever goes wrong, what was read stays."""
         self._check_at_s = time.monotonic() + self._check_every_s
         try:
-            if self._asked is None:
-                self._asked = self._impatient.handle().edition.remote()
-            ready, _ = ray.wait([self._asked], timeout=_ANSWER_S)
-            if not ready:  # the actor is being restarted: its answer will come when it is back
-                return
-            asked, self._asked = self._asked, None
-            edition = ray.get(asked)
-        except (RayError, ValueError):
-            self._asked = None
-            self._impatient.forget()
-            return
-        if edition is not None and edition != self._edition:
-            try:
-                self._take(self._impatient, "published", fetch_s=_ANSWER_S * 4)
-            except (ControllerUnavailable, ForecastError):
-                return
+            if self.edition() not in (None, self._edition):
+                self._take(self._impatient, "published", fetch_s=_ANSWER_S)
+        except (ClusterError, ForecastError) as error:
+            log.info("no newer forecasts: %s", error)
 
     def _take(self, actor: ActorClient, method: str, *arguments: object, fetch_s: float = _FETCH_S) -> ForecastSnapshot:
         """Call a method that answers with a publication, and read the snapshot that it tells of."""

@@ -4,7 +4,7 @@
 
 One head, no other node. The actor keeps forecasts of 24 zones, made of a trace file written for this run. *Reads*: a client in a
 process of its own reads its cached snapshot as fast as it can, with its looks at the edition in between. *Checks*: eight clients,
-a process each, ask the actor for its edition, first at a set pace, then each as soon as it has its answer. *Restart*: the trace is
+a process each, look up the edition, first at a set pace, then each as soon as it has its answer. *Restart*: the trace is
 removed, the actor's process is killed with SIGKILL, and a new client, with nothing cached, asks for the forecasts until it has them.
 """
 
@@ -25,7 +25,7 @@ import numpy as np
 import ray
 
 from benchmarks import record
-from carbon_ray.actors.forecast_client import ForecastClient
+from carbon_ray.actors.forecast_client import ForecastClient, edition_of
 from carbon_ray.actors.handles import start_forecasts
 from carbon_ray.cluster.local_cluster import LocalCluster
 from carbon_ray.cluster.local_config import DEFAULT_REGIONS
@@ -128,7 +128,7 @@ def killed(trace: Path) -> dict[str, Any]:
     back_s = time.perf_counter() - begun_s
     after = ForecastClient()
     assert after.process_id() != pid, "the actor that answered is the one that was killed"
-    assert (snapshot.version, snapshot.issued_at) == edition, "what is served is not what was served before"
+    assert edition_of(snapshot) == edition, "what is served is not what was served before"
     return {"back_s": back_s, "zones": len(snapshot.forecasts), "version": snapshot.version}
 
 
