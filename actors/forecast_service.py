@@ -32,6 +32,10 @@ MOST_LOOKING_BACK = 2
 """Requests for the distant past that may be under way at the same time; they may take as long as a source does."""
 
 
+MOST_AHEAD = timedelta(days=400)
+"""Farther than that nothing is forecast: a deadline with a slip of the pen must not cost the memory of all."""
+
+
 class ForecastService:
     """Keeps current forecasts of the cluster's zones.
 
@@ -95,6 +99,8 @@ class ForecastService:
         Raises:
             ForecastError: There is no forecast that reaches so far.
         """
+        if until_at > self._clock.now() + MOST_AHEAD:
+            raise ForecastError(f"no forecast reaches {until_at:%Y-%m-%dT%H:%MZ}: nothing is forecast for more than {MOST_AHEAD.days} days")
         before = self._state.until_at
         if before is None or until_at > before:
             self._state = replace(self._state, until_at=until_at)

@@ -172,6 +172,23 @@ def test_what_cannot_be_reached_is_refused_and_not_asked_for_again(make_bench: C
     assert bench.service.step(), "one impossible wish does not spoil the forecasts of all"
 
 
+def test_nothing_is_forecast_for_centuries(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench()
+    bench.service.step()
+    calls = bench.provider.calls
+    with pytest.raises(ForecastError, match="nothing is forecast for more than 400 days"):
+        bench.service.reach(T0.replace(year=9000))
+    assert (bench.service.version, bench.provider.calls) == (1, calls)
+
+
+def test_reaching_farther_asks_the_source_for_nothing_that_is_known(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench()
+    bench.service.step()
+    calls = bench.provider.calls
+    assert bench.service.reach(T0 + timedelta(hours=100)).version == 2
+    assert bench.provider.calls == calls
+
+
 def test_a_zone_that_is_new_in_the_configuration_is_forecast_at_once(make_bench: Callable[..., Bench]) -> None:
     bench = make_bench(zones=("A",))
     bench.service.step()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from carbon_ray.config.settings import GridSettings
 from carbon_ray.core.clock import ManualClock
 from carbon_ray.core.errors import ConfigError, ProviderNoDataError, ProviderUnavailable, UnknownZoneError
 from carbon_ray.core.intensity import IntensityKind, IntensitySeries, Provenance
+from carbon_ray.providers import registry
 from carbon_ray.providers.base import HistoryProvider
 from carbon_ray.providers.breaker import BreakerRule, Circuit
 from carbon_ray.providers.cache import CachedProvider
@@ -320,3 +324,25 @@ def test_patience_outlasts_a_restart_by_what_is_on_disk(tmp_path: Path) -> None:
         chain().recent("DE", clock.now() - 7 * DAY, clock.now())
     clock.advance(2 * HOUR)
     assert chain().recent("DE", clock.now() - 7 * DAY, clock.now()).provenance.provider == "second"
+
+
+def test_what_is_not_on_this_machine_is_kept_by_its_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, plug_in = ManualClock(T0), types.ModuleType("remote_source_of_this_test")
+    made_sources: list[FakeProvider] = []
+
+    def remote(area: str = "all") -> FakeProvider:
+        made_sources.append(source("remote", 100.0 if area == "all" else 120.0))
+        return made_sources[-1]
+
+    plug_in.make = remote  # type: ignore[attr-defined]  # made here
+    monkeypatch.setitem(sys.modules, plug_in.__name__, plug_in)
+    found = EntryPoints([EntryPoint(name="remote", value=f"{plug_in.__name__}:make", group=registry.GROUP)])
+    monkeypatch.setattr(registry, "entry_points", lambda group: found)
+    for _ in range(2):
+        made(tmp_path, clock, provider="remote").recent("DE", T0 - 7 * DAY, T0)
+    assert [one.calls for one in made_sources] == [1, 0], "the second process finds it on disk"
+    other = made(tmp_path, clock, provider="remote", options={"area": "south"}).recent("DE", T0 - 7 * DAY, T0)
+    assert set(other.values_gco2_per_kwh) == {120.0}, "other settings, other answers"
+    assert len(list((tmp_path / "cache").rglob("*.history"))) == 2
+    made(tmp_path / "elsewhere", clock, provider="remote", cache={"enabled": False}).recent("DE", T0 - 7 * DAY, T0)
+    assert not (tmp_path / "elsewhere").exists()
