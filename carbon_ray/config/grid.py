@@ -52,8 +52,9 @@ def grid_chain(settings: GridSettings, *, cache_dir: Path, now: Callable[[], dat
     links = [
         Link(
             name=one.provider,
-            make=partial(_kept, one, settings, cache_dir, now),
+            make=partial(_made, one, settings.kind, None),  # a source that stands in may lack some of the zones
             is_made_anew=one.provider in LOCAL,
+            keep=_keeper(one, settings, cache_dir, now),
         )
         for one in (settings, *settings.fallbacks)
     ]
@@ -76,12 +77,14 @@ def _made(source: SourceSettings, kind: IntensityKind, zones: tuple[str, ...] | 
     return provider_named(source.provider, **given)
 
 
-def _kept(source: SourceSettings, settings: GridSettings, cache_dir: Path, now: Callable[[], datetime]) -> HistoryProvider:
-    provider = _made(source, settings.kind, None)  # a source that stands in may lack some of the zones
+def _keeper(
+    source: SourceSettings, settings: GridSettings, cache_dir: Path, now: Callable[[], datetime]
+) -> Callable[[HistoryProvider], CachedProvider] | None:
+    """What puts a cache before a source; None for one that needs none."""
     if source.provider in LOCAL or not settings.cache.enabled:
-        return provider
-    store = HistoryStore(cache_dir, _key(source), provider.kind)
-    return CachedProvider(provider, store, settings.cache.rule(), now=now, doubt_s=settings.cache.doubt_h * S_PER_H)
+        return None
+    store, rule = HistoryStore(cache_dir, _key(source), settings.kind), settings.cache.rule()
+    return lambda guarded: CachedProvider(guarded, store, rule, now=now, doubt_s=settings.cache.doubt_h * S_PER_H)
 
 
 def _key(source: SourceSettings) -> str:

@@ -10,11 +10,10 @@ from pydantic import AfterValidator, Field, model_validator
 
 from carbon_ray.config.capacity import CapacitySettings
 from carbon_ray.config.section import Section
+from carbon_ray.config.sites import SiteSettings
 from carbon_ray.config.sources import BreakerSettings, CacheSettings, FallbackSettings, SourceSettings
-from carbon_ray.core.errors import UnknownRegionError
 from carbon_ray.core.intensity import IntensityKind
 from carbon_ray.core.region import Market
-from carbon_ray.providers.cloud_regions import cloud_region
 from carbon_ray.providers.embedded import EmbeddedProvider
 
 
@@ -68,47 +67,8 @@ class ClockSettings(Section):
         return self
 
 
-DEFAULT_PUE = 1.2
-"""Of a region whose PUE is neither written nor published."""
-
-
-class RegionSettings(Section):
+class RegionSettings(SiteSettings):
     """One region: its grid zone and its buildings, written here or those of a cloud's region."""
-
-    cloud: str | None = Field(default=None, description="Cloud region, as in `carbon-ray regions`: aws/eu-central-1; gives zone and pue")
-    zone: str | None = Field(
-        default=None, min_length=1, description="Grid zone, as in `carbon-ray forecast --zones`; wins over that of the cloud region"
-    )
-    pue: float | None = Field(
-        default=None, ge=1, description=f"Site energy per IT energy; default: that of the cloud region, or {DEFAULT_PUE}"
-    )
-
-    @model_validator(mode="after")
-    def _is_somewhere(self) -> Self:
-        if self.cloud is not None:
-            try:
-                cloud_region(self.cloud)
-            except UnknownRegionError as error:
-                raise ValueError(f"cloud: {error}; `carbon-ray regions` lists all") from None
-        elif self.zone is None:
-            raise ValueError("a region needs a zone, or a cloud (such as aws/eu-central-1) that gives it one")
-        return self
-
-    @property
-    def grid_zone(self) -> str:
-        """The zone as written, else that of the cloud region."""
-        if self.zone is not None:
-            return self.zone
-        assert self.cloud is not None  # checked when it was read
-        return cloud_region(self.cloud).zone
-
-    @property
-    def site_pue(self) -> float:
-        """The PUE as written, else that of the cloud region, else the default."""
-        if self.pue is not None:
-            return self.pue
-        published = cloud_region(self.cloud).pue if self.cloud is not None else None
-        return DEFAULT_PUE if published is None else published
 
 
 class NodeTypeSettings(Section):

@@ -28,14 +28,10 @@ from carbon_ray.core.intensity import IntensityKind, IntensitySeries
 from carbon_ray.providers.base import HistoryProvider, require_window
 from carbon_ray.providers.breaker import BreakerRule, Circuit
 from carbon_ray.providers.cache import CachedProvider
-from carbon_ray.providers.plausible import require_answer
+from carbon_ray.providers.guarded import GuardedSource
 from carbon_ray.providers.recent import LAGS, recent
-from carbon_ray.providers.source_breaker import SourceBreaker, admit_zone, zone_answered, zone_failed, zone_refused
 
 log = logging.getLogger(__name__)
-
-_ANSWERED = (ProviderResponseError,)
-"""Failures of one zone, by which the source shows that it is there."""
 
 Ask = Callable[[HistoryProvider, int], tuple[IntensitySeries, int]]
 """A request to one source, given how late it was the last time; the answer, and how late it is now."""
@@ -49,11 +45,13 @@ class Link:
         name: As in the configuration.
         make: Makes the source when it is needed first.
         is_made_anew: Make it again after a failure, because what it reads (a file) may have been repaired.
+        keep: Puts a cache before it; None for none. What is kept is served also while the source is left alone.
     """
 
     name: str
     make: Callable[[], HistoryProvider]
     is_made_anew: bool = False
+    keep: Callable[[HistoryProvider], CachedProvider] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,12 +78,12 @@ class SourceHealth:
 
 
 @dataclass(slots=True)
-class _Memory:
-    """What a chain remembers of one source."""
+class _Member:
+    """A link at work, and what is remembered of it."""
 
-    provider: HistoryProvider | None = None
-    breaker: SourceBreaker = field(default_factory=SourceBreaker)
-    problem: str = ""
+    link: Link
+    guard: GuardedSource
+    source: HistoryProvider
     answered_at: dict[str, datetime] = field(default_factory=dict)
     rungs: dict[str, int] = field(default_factory=dict)
 
@@ -128,17 +126,20 @@ class ProviderChain:
     ) -> None:
         if not links:
             raise ConfigError("a chain of sources needs at least one")
-        self._links, self._kind, self._now = tuple(links), kind, now
-        self._patience_s, self._rule = patience_s, breaker or BreakerRule()
+        self._kind, self._now, self._patience_s = kind, now, patience_s
         self._stale_after = timedelta(seconds=stale_after_s)
-        self._memories = tuple(_Memory() for _ in links)
+        self._members = tuple(self._member(link, breaker or BreakerRule()) for link in links)
         self._serving: dict[str, str] = {}
-        self._lock = threading.Lock()  # of the memories; never held while a source is asked
+        self._lock = threading.Lock()  # of what is remembered; never held while a source is asked
+
+    def _member(self, link: Link, rule: BreakerRule) -> _Member:
+        guard = GuardedSource(link.name, link.make, kind=self._kind, rule=rule, now=self._now, is_made_anew=link.is_made_anew)
+        return _Member(link=link, guard=guard, source=guard if link.keep is None else link.keep(guard))
 
     @property
     def name(self) -> str:
         """The names of its sources, in order."""
-        return ", else ".join(link.name for link in self._links)
+        return ", else ".join(member.link.name for member in self._members)
 
     @property
     def kind(self) -> IntensityKind:
@@ -148,11 +149,11 @@ class ProviderChain:
     def zones(self) -> tuple[str, ...]:
         """Zones of all sources that can be asked, sorted."""
         found: set[str] = set()
-        for link, memory in zip(self._links, self._memories, strict=True):
+        for member in self._members:
             try:
-                found |= set(self._made(link, memory).zones())
+                found |= set(member.guard.zones())
             except CarbonRayError as error:
-                log.warning("zones of %s are not known: %s", link.name, error)
+                log.warning("zones of %s are not known: %s", member.link.name, error)
         return tuple(sorted(found))
 
     def history(self, zone: str, start_at: datetime, end_at: datetime) -> IntensitySeries:
@@ -165,7 +166,7 @@ class ProviderChain:
             ValueError: The window is empty or not in UTC.
         """
         require_window(start_at, end_at)
-        return self._first(zone, lambda provider, rung: (self._asked(provider, zone, start_at, end_at), rung))
+        return self._first(zone, lambda source, rung: (source.history(zone, start_at, end_at), rung))
 
     def recent(self, zone: str, start_at: datetime, now: datetime) -> IntensitySeries:
         """As much of `[start_at, now)` as the first source that is to serve has, up to its newest value.
@@ -175,144 +176,81 @@ class ProviderChain:
         """
         require_window(start_at, now)
 
-        def ask(provider: HistoryProvider, rung: int) -> tuple[IntensitySeries, int]:
-            return recent(_Checked(provider, self._kind), zone, start_at, now, rung=rung, stale_after=self._stale_after)
+        def ask(source: HistoryProvider, rung: int) -> tuple[IntensitySeries, int]:
+            return recent(source, zone, start_at, now, rung=rung, stale_after=self._stale_after)
 
         return self._first(zone, ask)
-
-    def _asked(self, provider: HistoryProvider, zone: str, start_at: datetime, end_at: datetime) -> IntensitySeries:
-        return _Checked(provider, self._kind).history(zone, start_at, end_at)
 
     def health(self) -> tuple[SourceHealth, ...]:
         """How each source does, in order."""
         now = self._now()
         with self._lock:
-            return tuple(
-                SourceHealth(
-                    name=link.name,
-                    circuit=memory.breaker.whole.circuit(now),
-                    failures=memory.breaker.whole.failures,
-                    open_until_at=memory.breaker.whole.open_until_at,
-                    problem=memory.problem,
-                    zones=tuple(sorted(zone for zone, name in self._serving.items() if name == link.name)),
-                    left_alone=memory.breaker.left_alone(now),
-                )
-                for link, memory in zip(self._links, self._memories, strict=True)
+            serving = dict(self._serving)
+        return tuple(
+            SourceHealth(
+                name=member.link.name,
+                circuit=(breaker := member.guard.breaker).whole.circuit(now),
+                failures=breaker.whole.failures,
+                open_until_at=breaker.whole.open_until_at,
+                problem=member.guard.problem,
+                zones=tuple(sorted(zone for zone, name in serving.items() if name == member.link.name)),
+                left_alone=breaker.left_alone(now),
             )
+            for member in self._members
+        )
 
     def _first(self, zone: str, ask: Ask) -> IntensitySeries:
         """The first answer by the rule; every failure on the way is remembered, and told if there is none."""
         problems: dict[str, CarbonRayError] = {}
         answered_at: list[datetime | None] = []
         unknown: UnknownZoneError | None = None
-        for link, memory in zip(self._links, self._memories, strict=True):
-            now = self._now()
+        for member in self._members:
+            name, now = member.link.name, self._now()
             until_at = waits_until(answered_at, self._patience_s)
             if until_at is not None and now < until_at:
-                raise _of_all(self.name, zone, problems, f"{link.name} stands in from {until_at:%Y-%m-%dT%H:%MZ} on")
+                raise _of_all(self.name, zone, problems, f"{name} stands in from {until_at:%Y-%m-%dT%H:%MZ} on")
             try:
-                series = self._ask(link, memory, zone, ask)
+                series = self._ask(member, zone, ask)
             except UnknownZoneError as error:
                 unknown = unknown or error
                 continue
             except CarbonRayError as error:
-                problems[link.name] = error
-                answered_at.append(self._last_answer(memory, zone))
+                problems[name] = error
+                answered_at.append(self._last_answer(member, zone))
                 continue
             with self._lock:
-                self._serving[zone] = link.name
+                self._serving[zone] = name
             return _standing_in(series, tuple(problems)) if problems else series
         if not problems:
             raise UnknownZoneError(zone, unknown.known if unknown is not None else ())
         raise _of_all(self.name, zone, problems)
 
-    def _last_answer(self, memory: _Memory, zone: str) -> datetime | None:
+    def _last_answer(self, member: _Member, zone: str) -> datetime | None:
         """By memory, else by what is stored on disk: patience outlasts a restart."""
         with self._lock:
-            known, provider = memory.answered_at.get(zone), memory.provider
-        if known is None and isinstance(provider, CachedProvider):
-            known = provider.fetched_at(zone)
-        return known
+            known = member.answered_at.get(zone)
+        return member.source.fetched_at(zone) if known is None and isinstance(member.source, CachedProvider) else known
 
-    def _ask(self, link: Link, memory: _Memory, zone: str, ask: Ask) -> IntensitySeries:
-        """Ask one source, if its circuit allows.
+    def _ask(self, member: _Member, zone: str, ask: Ask) -> IntensitySeries:
+        """Ask one source. What a cache serves without it is no answer of the source.
 
         Raises:
             CarbonRayError: It fails, or is left alone.
         """
+        before = member.guard.answers(zone)
         with self._lock:
-            memory.breaker, is_admitted = admit_zone(memory.breaker, zone, self._rule, self._now())
-            rung = memory.rungs.get(zone, 0)
-        if not is_admitted:
-            until_at = memory.breaker.open_until_at(zone)
-            shown = f"{until_at:%Y-%m-%dT%H:%M:%SZ}" if until_at is not None else "its probe has ended"
-            raise ProviderUnavailable(link.name, zone, f"left alone until {shown} after {memory.problem or 'failures'}")
+            rung = member.rungs.get(zone, 0)
         try:
-            series, rung = ask(self._made(link, memory), rung)
-        except (UnknownZoneError, ProviderNoDataError) as error:  # the source answers; it only has nothing
-            self._note_answer(link, memory, zone, str(error))
+            series, rung = ask(member.source, rung)
+        except ProviderResponseError as error:
+            if member.guard.answers(zone) != before:  # refused by the cache, which knows what the source said before
+                member.guard.refuse(zone, error)
             raise
-        except CarbonRayError as error:
-            self._note_failure(link, memory, zone, error)
-            raise
-        except Exception as error:  # a source may be anybody's plug-in, and its faults must not become the cluster's
-            log.exception("source %s failed unexpectedly", link.name)
-            told = ProviderResponseError(link.name, zone, f"failed unexpectedly with {type(error).__name__}: {error}")
-            self._note_failure(link, memory, zone, told)
-            raise told from error
         with self._lock:
-            memory.breaker, memory.problem = zone_answered(memory.breaker, zone), ""
-            memory.answered_at[zone], memory.rungs[zone] = self._now(), rung
+            member.rungs[zone] = rung
+            if member.guard.answers(zone) != before:
+                member.answered_at[zone] = self._now()
         return series
-
-    def _made(self, link: Link, memory: _Memory) -> HistoryProvider:
-        with self._lock:
-            known = memory.provider
-        if known is not None:
-            return known
-        made = link.make()
-        if made.kind is not self._kind:
-            raise ConfigError(f"the source {link.name} counts {made.kind}, not {self._kind}; kinds never stand in for each other")
-        with self._lock:
-            memory.provider = memory.provider or made
-            return memory.provider
-
-    def _note_answer(self, link: Link, memory: _Memory, zone: str, problem: str) -> None:
-        with self._lock:
-            memory.breaker, memory.problem = zone_answered(memory.breaker, zone), problem
-            if link.is_made_anew:
-                memory.provider = None
-
-    def _note_failure(self, link: Link, memory: _Memory, zone: str, error: CarbonRayError) -> None:
-        now = self._now()
-        with self._lock:
-            if isinstance(error, _ANSWERED):
-                memory.breaker = zone_refused(memory.breaker, zone, self._rule, now)
-            else:
-                memory.breaker = zone_failed(memory.breaker, zone, self._rule, now)
-            memory.problem = str(error)
-            if link.is_made_anew:
-                memory.provider = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Checked:
-    """A source whose answers are looked at before they count."""
-
-    provider: HistoryProvider
-    kind: IntensityKind
-
-    @property
-    def name(self) -> str:
-        return self.provider.name
-
-    def zones(self) -> tuple[str, ...]:
-        return self.provider.zones()
-
-    def history(self, zone: str, start_at: datetime, end_at: datetime) -> IntensitySeries:
-        answer = self.provider.history(zone, start_at, end_at)
-        require_answer(answer, provider=self.name, kind=self.kind, zone=zone, start_at=start_at, end_at=end_at)
-        return answer
 
 
 def _standing_in(series: IntensitySeries, missing: tuple[str, ...]) -> IntensitySeries:

@@ -56,8 +56,10 @@ class World:
         self.service = self.start()
 
     def start(self) -> ForecastService:
-        kept = CachedProvider(self.grid, HistoryStore(self.folder / "history", "grid", KIND), FetchRule(), now=self.clock.now)
-        links = [Link(name="grid", make=lambda: kept), Link(name=self.last_resort.name, make=lambda: self.last_resort)]
+        def keep(guarded: HistoryProvider) -> CachedProvider:
+            return CachedProvider(guarded, HistoryStore(self.folder / "history", "grid", KIND), FetchRule(), now=self.clock.now)
+
+        links = [Link(name="grid", make=lambda: self.grid, keep=keep), Link(name=self.last_resort.name, make=lambda: self.last_resort)]
         breaker = BreakerRule(failures=3, open_s=60.0, most_open_s=1800.0)
         chain = ProviderChain(links, kind=KIND, now=self.clock.now, patience_s=PATIENCE_S, breaker=breaker)
         return ForecastService(

@@ -313,8 +313,10 @@ def test_patience_outlasts_a_restart_by_what_is_on_disk(tmp_path: Path) -> None:
     first, second = source("first", 100.0), source("second", 200.0)
 
     def chain() -> ProviderChain:
-        kept = CachedProvider(first, HistoryStore(tmp_path, "first", KIND), FetchRule(), now=clock.now)
-        links = [Link(name="first", make=lambda: kept), Link(name="second", make=lambda: second)]
+        def keep(guarded: HistoryProvider) -> CachedProvider:
+            return CachedProvider(guarded, HistoryStore(tmp_path, "first", KIND), FetchRule(), now=clock.now)
+
+        links = [Link(name="first", make=lambda: first, keep=keep), Link(name="second", make=lambda: second)]
         return ProviderChain(links, kind=KIND, now=clock.now, patience_s=PATIENCE_S)
 
     chain().recent("DE", T0 - 7 * DAY, T0)
@@ -340,9 +342,50 @@ def test_what_is_not_on_this_machine_is_kept_by_its_settings(tmp_path: Path, mon
     monkeypatch.setattr(registry, "entry_points", lambda group: found)
     for _ in range(2):
         made(tmp_path, clock, provider="remote").recent("DE", T0 - 7 * DAY, T0)
-    assert [one.calls for one in made_sources] == [1, 0], "the second process finds it on disk"
+    assert [one.calls for one in made_sources] == [1], "the second process finds it on disk, and does not even open the source"
     other = made(tmp_path, clock, provider="remote", options={"area": "south"}).recent("DE", T0 - 7 * DAY, T0)
     assert set(other.values_gco2_per_kwh) == {120.0}, "other settings, other answers"
     assert len(list((tmp_path / "cache").rglob("*.history"))) == 2
     made(tmp_path / "elsewhere", clock, provider="remote", cache={"enabled": False}).recent("DE", T0 - 7 * DAY, T0)
     assert not (tmp_path / "elsewhere").exists()
+
+
+def kept_chain(tmp_path: Path, clock: ManualClock, first: FakeProvider, second: FakeProvider) -> ProviderChain:
+    def keep(guarded: HistoryProvider) -> CachedProvider:
+        return CachedProvider(guarded, HistoryStore(tmp_path, "first", KIND), FetchRule(), now=clock.now)
+
+    links = [Link(name="first", make=lambda: first, keep=keep), Link(name="second", make=lambda: second)]
+    return ProviderChain(links, kind=KIND, now=clock.now, patience_s=PATIENCE_S, breaker=BREAKER)
+
+
+def test_what_is_kept_is_served_while_its_source_is_left_alone_and_is_no_answer_of_it(tmp_path: Path) -> None:
+    clock, first, second = ManualClock(T0), source("first", 100.0), source("second", 200.0)
+    chain = kept_chain(tmp_path, clock, first, second)
+    chain.recent("DE", T0 - 20 * DAY, T0)
+    fail(first)
+    for _ in range(17):
+        clock.advance(timedelta(minutes=10))
+        with pytest.raises(ProviderUnavailable, match="second stands in from 2026-03-20T03:00Z on"):
+            chain.recent("DE", clock.now() - 20 * DAY, clock.now())
+        past = chain.history("DE", T0 - 19 * DAY, T0 - 18 * DAY)
+        assert past.provenance.provider == "first"
+    assert chain.health()[0].failures >= 3
+    clock.advance(timedelta(minutes=10))
+    assert chain.recent("DE", clock.now() - 20 * DAY, clock.now()).provenance.provider == "second", "looking back keeps nobody waiting"
+
+
+def test_a_source_that_the_cache_does_not_believe_is_left_alone_and_stood_in_for(tmp_path: Path) -> None:
+    clock, first, second = ManualClock(T0), source("first", 100.0), source("second", 200.0)
+    chain = kept_chain(tmp_path, clock, first, second)
+    chain.recent("DE", T0 - 20 * DAY, T0)
+    first.distort = lambda answer: replace(answer, values_gco2_per_kwh=answer.values_gco2_per_kwh * 3)
+    clock.advance(HOUR)
+    calls = first.calls
+    for _ in range(20):
+        with pytest.raises(ProviderUnavailable):
+            chain.recent("DE", clock.now() - 20 * DAY, clock.now())
+    assert first.calls - calls == 3
+    assert chain.health()[0].left_alone == ("DE",)
+    assert chain.health()[0].circuit is Circuit.CLOSED, "it answers"
+    clock.advance(2 * HOUR)
+    assert chain.recent("DE", clock.now() - 20 * DAY, clock.now()).provenance.provider == "second"
