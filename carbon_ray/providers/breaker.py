@@ -71,7 +71,7 @@ class Breaker:
 
 
 CLOSED = Breaker()
-"""Nothing has failed."""
+"""Nothing has failed; also the breaker after any success."""
 
 
 def admit(breaker: Breaker, rule: BreakerRule, now: datetime) -> tuple[Breaker, bool]:
@@ -83,11 +83,6 @@ def admit(breaker: Breaker, rule: BreakerRule, now: datetime) -> tuple[Breaker, 
     if circuit is Circuit.OPEN or (since_at is not None and now < since_at + timedelta(seconds=rule.probe_s)):
         return breaker, False
     return replace(breaker, probing_since_at=now), True
-
-
-def succeeded() -> Breaker:
-    """The breaker after a success: closed, and all failures forgotten."""
-    return CLOSED
 
 
 def failed(breaker: Breaker, rule: BreakerRule, now: datetime, *, not_before_at: datetime | None = None) -> Breaker:

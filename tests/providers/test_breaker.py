@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carbon_ray.providers.breaker import CLOSED, Breaker, BreakerRule, Circuit, admit, failed, succeeded
+from carbon_ray.providers.breaker import CLOSED, Breaker, BreakerRule, Circuit, admit, failed
 
 T0 = datetime(2026, 3, 1, tzinfo=UTC)
 RULE = BreakerRule(failures=3, open_s=60.0, growth=2.0, most_open_s=200.0, probe_s=30.0)
@@ -40,8 +40,7 @@ def test_it_opens_after_failures_in_a_row() -> None:
 
 def test_a_success_between_them_forgets_the_failures() -> None:
     breaker = failed(failed(CLOSED, RULE, T0), RULE, T0)
-    assert succeeded() == CLOSED
-    assert failed(failed(succeeded(), RULE, T0), RULE, T0) == breaker
+    assert failed(failed(CLOSED, RULE, T0), RULE, T0) == breaker
 
 
 def test_half_open_lets_one_probe_through_and_another_when_that_is_lost() -> None:
@@ -63,7 +62,7 @@ def test_each_failed_probe_opens_for_longer_up_to_the_limit() -> None:
         assert is_admitted
         breaker = failed(probing, RULE, now)
     assert spans == [60.0, 120.0, 200.0, 200.0]
-    assert succeeded().circuit(now) is Circuit.CLOSED
+    assert CLOSED.circuit(now) is Circuit.CLOSED
 
 
 def test_a_source_that_asks_to_be_left_alone_is() -> None:
@@ -91,7 +90,7 @@ def test_whatever_happens_it_is_never_shut_for_good_and_a_success_closes_it(step
         if before.circuit(now) is Circuit.OPEN:
             assert not is_admitted
         if is_admitted:
-            breaker = succeeded() if is_good else failed(breaker, RULE, now)
+            breaker = CLOSED if is_good else failed(breaker, RULE, now)
             assert not is_good or breaker == CLOSED
         assert breaker.open_until_at is None or breaker.open_until_at <= now + timedelta(seconds=RULE.most_open_s)
     later = now + timedelta(seconds=RULE.most_open_s + RULE.probe_s)
