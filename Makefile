@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-all lint bench bench-decisions bench-uncertainty bench-prices bench-fleet bench-gates bench-speed bench-elastic clean
+.PHONY: demo test test-all lint bench bench-decisions bench-uncertainty bench-prices bench-fleet bench-gates bench-speed bench-elastic bench-forecast-actor clean
 
 demo: $(STAMP) ## a real job on a real local three-region Ray cluster, in five minutes
 	@$(BIN)/carbon-ray demo $(if $(TRACES),--traces "$(TRACES)") $(if $(ZONES),--zones "$(ZONES)") $(if $(START),--start "$(START)") $(DEMO_ARGS)
@@ -23,6 +23,9 @@ lint: $(STAMP)
 
 bench: $(STAMP) ## steps per second, wrapped against bare; the other benchmarks: benchmarks/README.md
 	$(BIN)/python -m benchmarks.train_overhead --json benchmarks/results/train_overhead.json
+
+bench-forecast-actor: $(STAMP) ## reads, version checks and restarts of the forecast actor
+	$(BIN)/python -m benchmarks.forecast_actor --json benchmarks/results/forecast_actor.json $(BENCH_ARGS)
 
 YEAR ?= 2022
 RESULTS ?= benchmarks/results

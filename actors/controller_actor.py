@@ -40,7 +40,12 @@ class ControllerActor:
         policy = policy_named(settings.policy, slot_s=settings.slot_s, hysteresis_fraction=settings.hysteresis_fraction)
         prepare(policy)
         self._controller = Controller(
-            config, ledger=Ledger(self._ledger_path), clock=clock, cluster=LiveCluster(), forecasts=ForecastClient(), policy=policy
+            config,
+            ledger=Ledger(self._ledger_path),
+            clock=clock,
+            cluster=LiveCluster(),
+            forecasts=ForecastClient(check_every_s=0.0),
+            policy=policy,
         )
         self._lock = threading.Lock()
         self._rounds = 0

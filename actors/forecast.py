@@ -1,27 +1,46 @@
-"""The forecast actor: a thread that refreshes, and reads that never wait for it."""
+"""The forecast actor: one thread that refreshes, reads that never wait for it, and snapshots that everybody shares.
+
+A snapshot is put into the object store once, and its edition into the key-value store of the GCS, where readers look at it without
+asking the actor. What the actor answers is a reference. What tells how it does has threads of its own, so that requests that wait
+for a refresh cannot take all of them.
+"""
 
 from __future__ import annotations
 
 import logging
-import threading
+import os
 from datetime import datetime
 
+import ray
+
+from carbon_ray.actors.forecast_client import EDITION_KEY, Publication, edition_of
+from carbon_ray.actors.forecast_health import ForecastHealth, RefreshLoad
+from carbon_ray.actors.forecast_metrics import ForecastMetrics
 from carbon_ray.actors.forecast_service import ForecastService
+from carbon_ray.actors.refreshing import Refreshing
 from carbon_ray.actors.timekeeping import ORIGIN_KEY, cluster_clock
 from carbon_ray.cluster import kv
 from carbon_ray.config.cluster_yaml import ClusterConfig
-from carbon_ray.config.grid import grid_provider
+from carbon_ray.config.grid import grid_chain
 from carbon_ray.core.forecast import ForecastSnapshot
 from carbon_ray.core.intensity import IntensitySeries
 from carbon_ray.forecasting.registry import forecaster_named
 
 log = logging.getLogger(__name__)
 
+READS = {"reads": 2}
+"""Ray's concurrency group of the methods that only look, with its number of threads."""
+
+CACHE_FOLDER = "history"
+
 _LOOK_S = 0.5
 """Wall seconds between looks at the clock."""
 
 _RETRY_S = 10.0
-"""Wall seconds between attempts while the provider fails: often enough for a user who waits, seldom enough for the provider."""
+"""Wall seconds between attempts while a source fails: often enough for a user who waits, seldom enough for the source."""
+
+_FIRST_S = 60.0
+"""Wall seconds that the first readers wait for the first forecast."""
 
 
 class ForecastActor:
@@ -30,51 +49,85 @@ class ForecastActor:
     def __init__(self, config: ClusterConfig) -> None:
         carbon = config.carbon
         clock = cluster_clock(carbon.clock, lambda: kv.get(ORIGIN_KEY), lambda text: kv.put_if_absent(ORIGIN_KEY, text))
-
         zones = tuple(sorted({region.zone for region in config.regions.values()}))
+        chain = grid_chain(carbon.grid, cache_dir=config.state_dir / CACHE_FOLDER)
         self._service = ForecastService(
             zones=zones,
-            provider=lambda: grid_provider(carbon.grid, zones),
+            provider=lambda: chain,
             forecaster=forecaster_named(carbon.forecaster),
             clock=clock,
             state_dir=config.state_dir,
             history_days=carbon.history_days,
             horizon_h=carbon.horizon_h,
         )
-        self._lock = threading.Lock()  # refreshes only; reads take whatever state is there
-        threading.Thread(target=self._refresh_forever, name="forecast-refresh", daemon=True).start()
+        self._published: tuple[Publication, ...] = ()
+        self._publish()  # what survived the last death, if anything did
+        self._metrics = ForecastMetrics()
+        self._refreshing = Refreshing(self._turn)
+        self._refreshing.start()
 
-    def _refresh_forever(self) -> None:
-        pause = threading.Event()
-        while True:
-            try:
-                with self._lock:
-                    self._service.step()
-            except Exception:  # the loop must outlive any surprise; what is served stays
-                log.exception("forecast refresh failed")
-            pause.wait(_RETRY_S if self._service.problem else _LOOK_S)
+    def _turn(self) -> float:
+        try:
+            self._service.step()
+            self._publish()
+        finally:
+            self._metrics.show(self._service.health(), self._refreshing.load())
+        return _RETRY_S if self._service.problem else _LOOK_S
 
-    def newer_than(self, version: int) -> ForecastSnapshot | None:
-        """The newest snapshot, or None where the reader has it already.
+    def _publish(self) -> None:
+        """Put the newest snapshot into the object store, unless it is there; the one before stays for those who are about to read it."""
+        if self._service.version == 0:
+            return
+        snapshot = self._service.snapshot()
+        edition = edition_of(snapshot)
+        if self._published and self._published[-1].edition == edition:
+            return
+        publication = Publication(edition=edition, refs=(ray.put(snapshot),))
+        kv.put(EDITION_KEY, edition)  # where this fails, the next turn tries all of it again; who reads in between looks again
+        self._published = (*self._published[-1:], publication)
+
+    @ray.method(concurrency_group="reads")  # type: ignore[untyped-decorator]  # Ray ships no types
+    def health(self) -> ForecastHealth:
+        """How the service does."""
+        return self._service.health()
+
+    @ray.method(concurrency_group="reads")  # type: ignore[untyped-decorator]  # Ray ships no types
+    def load(self) -> RefreshLoad:
+        """What the refreshing thread has to do."""
+        return self._refreshing.load()
+
+    @ray.method(concurrency_group="reads")  # type: ignore[untyped-decorator]  # Ray ships no types
+    def process_id(self) -> int:
+        """Of the actor's process, which is another one after each restart."""
+        return os.getpid()
+
+    def published(self) -> Publication:
+        """The newest snapshot's edition and place.
 
         Raises:
             ForecastError: There is none yet.
         """
-        if version and self._service.version == version:  # a service that has lost its state counts from 1 again
-            return None
-        if self._service.version == 0:
-            with self._lock:
-                self._service.step()
-        return self._service.snapshot()
+        if not self._published:
+            self._refreshing.wait_for_round(_FIRST_S)
+        if not self._published:
+            self._service.snapshot()  # says why there is none
+        return self._published[-1]
 
-    def reach(self, until_at: datetime) -> ForecastSnapshot:
+    def reach(self, until_at: datetime) -> Publication:
         """A snapshot that reaches `until_at`.
 
         Raises:
-            ForecastError: There is none that reaches so far.
+            ForecastError: There is none that reaches so far, or too many wait for one.
         """
-        with self._lock:
+        if not self._service.reaches(until_at):
+            self._refreshing.do(lambda: self._reach(until_at))
+        return self.published()
+
+    def _reach(self, until_at: datetime) -> ForecastSnapshot:
+        try:
             return self._service.reach(until_at)
+        finally:
+            self._publish()
 
     def actual(self, zone: str, start_at: datetime, end_at: datetime) -> IntensitySeries:
         """Intensity that came true, over at least the window.
@@ -82,6 +135,7 @@ class ForecastActor:
         Raises:
             OutsideDataError: Part of the window has not come true yet.
             UnknownZoneError: The zone is not among the cluster's.
+            ProviderError: It lies before what is kept, and its source cannot be asked now.
         """
         return self._service.actual(zone, start_at, end_at)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from carbon_ray.cli.checks import Check, Verdict, run
 from carbon_ray.cli.connection import HostPort, connected, head_address, parse_host_port, within
 from carbon_ray.core.clock import wall_now
@@ -11,7 +13,17 @@ _RETRY_S = 3.0
 _ANSWER_S = 10.0
 
 HEAD = "Head"
-ON_CLUSTER = ("Controller", "Forecast actor", "Forecast age", "Capacity plan", "Autoscaler hook", "Dashboard", "Ledger", "Clock")
+ON_CLUSTER = (
+    "Controller",
+    "Forecast actor",
+    "Forecast age",
+    "Grid sources",
+    "Capacity plan",
+    "Autoscaler hook",
+    "Dashboard",
+    "Ledger",
+    "Clock",
+)
 _START_ACTORS = "add `python -m carbon_ray.actors.start ~/ray_bootstrap_config.yaml` to head_start_ray_commands, as its last command"
 
 
@@ -30,10 +42,11 @@ def cluster_checks(given: str | None) -> list[Check]:
 
 
 def _on_cluster(dashboard: str) -> list[Check]:
-    looks = {
+    looks: dict[str, tuple[str, Callable[[], Check | str]]] = {
         "Controller": (_START_ACTORS, _controller),
         "Forecast actor": (_START_ACTORS, _forecast_actor),
         "Forecast age": ("read the log of the actor `forecasts` (`ray logs actor`): its data source fails", _forecast_age),
+        "Grid sources": (_START_ACTORS, _sources),
         "Capacity plan": ("read the log of the actor `controller` (`ray logs actor`): its rounds fail", _plan),
         "Autoscaler hook": ("read monitor.log on the head, and see that provider.module of the cluster YAML is carbon_ray's", _hook),
         "Dashboard": ("start the head without --include-dashboard=false", lambda: _dashboard(dashboard)),
@@ -66,6 +79,13 @@ def _forecast_age() -> str:
     now, limit_s = controller.clock().now(), config.carbon.controller.max_forecast_age_s
     snapshot.require_fresh(now, limit_s)
     return f"{max(0.0, (now - snapshot.issued_at).total_seconds()) / 60:.0f} min of the {limit_s / 60:.0f} min allowed"
+
+
+def _sources() -> Check:
+    from carbon_ray.actors.handles import ForecastClient
+    from carbon_ray.cli.source_checks import judged
+
+    return judged(within(_ANSWER_S, "the forecast actor", ForecastClient(_RETRY_S).health))
 
 
 def _plan() -> Check | str:

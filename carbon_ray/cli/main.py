@@ -19,6 +19,7 @@ from carbon_ray.cli.doctor import doctor
 from carbon_ray.cli.forecast import forecast
 from carbon_ray.cli.plan import plan
 from carbon_ray.cli.policies import policies
+from carbon_ray.cli.regions import regions
 from carbon_ray.cli.report import report
 from carbon_ray.cli.simulate import simulate
 from carbon_ray.cli.status import status
@@ -40,7 +41,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (demo, forecast, plan, submit, status, report, simulate, policies, doctor):
+for _command in (demo, forecast, plan, submit, status, report, simulate, policies, regions, doctor):
     # A submitted command has options of its own: everything from its first word on is left alone.
     app.command(context_settings={"allow_interspersed_args": False} if _command is submit else None)(_command)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from carbon_ray.cli.cluster_status import ClusterStatus
 
 _RETRY_S = 5.0
+_OLD = timedelta(hours=2)
+"""Age of forecasts that a source which works never reaches: they are made anew each hour."""
 
 
 def status(
@@ -71,6 +74,10 @@ def render(found: ClusterStatus) -> Group:
     head = Text.assemble((found.cluster, "bold"), f"  {found.now:%Y-%m-%d %H:%M:%S} UTC, {found.clock}")
     if found.problem:
         head.append(f"\nno forecasts: {found.problem}", style="yellow")
+    elif found.forecast_issued_at is not None:
+        age = found.now - found.forecast_issued_at
+        style = "yellow" if age > _OLD else "dim"
+        head.append(f"\nforecasts of {found.forecast_issued_at:%H:%M} UTC, {max(0.0, age.total_seconds()) / 60:.0f} min old", style=style)
     parts: list[RenderableType] = [head, _regions(found)]
     parts.append(_workloads(found) if found.workloads else Text("No workload was submitted yet.", style="dim"))
     # Below the table and not in it, where a column would leave them a word a line.

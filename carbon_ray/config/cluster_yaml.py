@@ -96,6 +96,6 @@ def _regions(data: Mapping[str, Any], carbon: CarbonConfig, origin: str) -> dict
             )
         )
     return {
-        name: Region(name=name, zone=carbon.regions[name].zone, pue=carbon.regions[name].pue, node_types=tuple(node_types))
-        for name, node_types in found.items()
+        name: Region(name=name, zone=settings.grid_zone, pue=settings.site_pue, node_types=tuple(found[name]))
+        for name, settings in carbon.regions.items()
     }

@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from carbon_ray.config.capacity import SpotSettings
 from carbon_ray.config.section import Section
 from carbon_ray.config.settings import GridSettings, UtcInstant
+from carbon_ray.config.sites import SiteSettings
 from carbon_ray.core.errors import ConfigError
 from carbon_ray.core.objective import PRESETS, Objective, objective_named
 from carbon_ray.core.region import Market, NodeType, PowerModel, Region
@@ -51,11 +52,9 @@ class SpotOfferSection(OfferSection):
     interruptions_per_h: float = Field(default=0.05, ge=0, description="Rate at which a node is taken back, per hour")
 
 
-class RegionSection(Section):
+class RegionSection(SiteSettings):
     """One region: its grid, its buildings and its nodes, one worker each."""
 
-    zone: str = Field(min_length=1, description="Grid zone, as in `carbon-ray forecast --zones`")
-    pue: float = Field(default=1.2, ge=1, description="Power usage effectiveness: site energy per IT energy")
     nodes: int = Field(default=1_000_000, ge=1, description="Nodes there are; the default is more than any job set asks for")
     usd_per_h: float = Field(default=0.0, ge=0, description="Price of a node per hour, USD")
     tdp_w: float = Field(default=1000.0, gt=0, description="Power of a node at full utilisation, W")
@@ -74,7 +73,7 @@ class RegionSection(Section):
         ]
         if self.spot is not None:
             more[-1] = replace(more[-1], interruptions_per_h=self.spot.interruptions_per_h)
-        return Region(name=name, zone=self.zone, pue=self.pue, node_types=(node_type, *more))
+        return Region(name=name, zone=self.grid_zone, pue=self.site_pue, node_types=(node_type, *more))
 
 
 class OverheadsSection(Section):
@@ -253,7 +252,7 @@ class Experiment(Section):
     @property
     def zones(self) -> tuple[str, ...]:
         """The regions' grid zones, sorted."""
-        return tuple(sorted({region.zone for region in self.regions.values()}))
+        return tuple(sorted({region.grid_zone for region in self.regions.values()}))
 
     @property
     def prices(self) -> Objective:

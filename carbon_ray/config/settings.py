@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from carbon_ray.config.capacity import CapacitySettings
 from carbon_ray.config.section import Section
+from carbon_ray.config.sites import SiteSettings
+from carbon_ray.config.sources import BreakerSettings, CacheSettings, FallbackSettings, SourceSettings
 from carbon_ray.core.intensity import IntensityKind
 from carbon_ray.core.region import Market
+from carbon_ray.providers.embedded import EmbeddedProvider
 
 
 def _aware(instant: datetime) -> datetime:
@@ -24,48 +26,30 @@ def _aware(instant: datetime) -> datetime:
 UtcInstant = Annotated[datetime, AfterValidator(_aware)]
 
 
-_SECRET = re.compile(r"(?i)token|secret|passw|credential|auth|username|(^|_|-)(api)?key$")
+class GridSettings(SourceSettings):
+    """Where intensity comes from: a source, and in their order those that stand in for it."""
 
+    where: ClassVar[str] = "grid."
 
-def _secret_name(value: JsonValue) -> str | None:
-    """The first name in a setting, at any depth, that promises a key."""
-    if isinstance(value, dict):
-        return next((name for name in value if _SECRET.search(name)), None) or next(filter(None, map(_secret_name, value.values())), None)
-    return next(filter(None, map(_secret_name, value)), None) if isinstance(value, list) else None
-
-
-class GridSettings(Section):
-    """Where intensity comes from."""
-
-    model_config = ConfigDict(hide_input_in_errors=True)  # somebody may have written a key here
-
-    provider: str = Field(default="embedded", description="Name in the entry-point group carbon_ray.providers: embedded, trace, ...")
     kind: IntensityKind = Field(default=IntensityKind.AVERAGE_LIFECYCLE, description="What is counted; never mixed with another kind")
-    seed: int = Field(default=0, ge=0, description="Seed of the embedded profile's deviation")
-    path: Path | None = Field(default=None, description="Trace file, CSV or Parquet (provider: trace)")
-    options: dict[str, JsonValue] = Field(
-        default_factory=dict, description="Further settings of the provider, see docs/providers.md; keys of services never stand here"
+    fallbacks: tuple[FallbackSettings, ...] = Field(default=(), description="Sources of the same kind that stand in, in this order")
+    patience_s: float = Field(
+        default=3 * 3600.0, ge=0, description="Seconds after a source's last answer for which no other one stands in; forecasts stay"
     )
+    stale_after_h: float = Field(default=72.0, ge=0, le=72, description="A source whose newest value is older than this has none")
+    breaker: BreakerSettings = Field(default_factory=BreakerSettings)
+    cache: CacheSettings = Field(default_factory=CacheSettings)
 
     @model_validator(mode="after")
-    def _options_hold_no_key(self) -> Self:
-        if doubled := {"kind", "zones", "seed", "path", "surroundings"} & set(self.options) - (
-            {"path"} if self.provider != "trace" else set()
-        ):
+    def _the_last_resort_counts_the_same(self) -> Self:
+        if self.kind is not EmbeddedProvider.kind and any(one.provider == EmbeddedProvider.name for one in self.fallbacks):
             raise ValueError(
-                f"grid.options must not hold {', '.join(sorted(doubled))}: grid.kind, grid.seed, grid.path and the regions say that"
+                f"grid.kind is {self.kind}, and the embedded profile counts {EmbeddedProvider.kind}: kinds never stand in for each other; "
+                "remove it from grid.fallbacks"
             )
-        if secret := _secret_name(self.options):
-            raise ValueError(
-                f"grid.options holds {secret!r}, which looks like a key; set it in the environment, a file of mode 0600 or the keyring "
-                f"instead, see docs/providers.md"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _path_goes_with_trace(self) -> Self:
-        if (self.provider == "trace") != (self.path is not None):
-            raise ValueError("grid.provider 'trace' and grid.path go together: give both, or neither")
+        names = [self.provider, *(one.provider for one in self.fallbacks)]
+        if EmbeddedProvider.name in names[:-1]:
+            raise ValueError("grid.fallbacks behind the embedded profile are never asked, because it always answers; put it last")
         return self
 
 
@@ -83,11 +67,8 @@ class ClockSettings(Section):
         return self
 
 
-class RegionSettings(Section):
-    """One region: its grid zone and its buildings."""
-
-    zone: str = Field(min_length=1, description="Grid zone, as in `carbon-ray forecast --zones`")
-    pue: float = Field(default=1.2, ge=1, description="Power usage effectiveness: site energy per IT energy")
+class RegionSettings(SiteSettings):
+    """One region: its grid zone and its buildings, written here or those of a cloud's region."""
 
 
 class NodeTypeSettings(Section):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar
 
-from carbon_ray.core.errors import ForecastError, ProviderUnavailable, UnknownZoneError
+from carbon_ray.core.errors import ForecastError, ProviderNoDataError, ProviderUnavailable, UnknownZoneError
 from carbon_ray.core.forecast import Forecast
 from carbon_ray.core.intensity import IntensityKind, IntensitySeries, require_one_kind
 from carbon_ray.forecasting.base import QUANTILES, Window
@@ -21,6 +21,9 @@ class FakeProvider:
         calls: How often `history` was called so far.
         fail_after: Number of calls that are answered before every further one fails; None to never fail. May be changed
             at any time.
+        ends_at: Instant from which on it has nothing yet; None for all of its series. May be changed at any time.
+        distort: What becomes of each answer before it is given, to play a source that errs; None for nothing.
+        asked: Zone, start and end of every call, in order.
 
     Args:
         series: By zone; all of one kind.
@@ -37,6 +40,9 @@ class FakeProvider:
         self._name = name
         self.fail_after = fail_after
         self.calls = 0
+        self.ends_at: datetime | None = None
+        self.distort: Callable[[IntensitySeries], IntensitySeries] | None = None
+        self.asked: list[tuple[str, datetime, datetime]] = []
 
     @property
     def name(self) -> str:
@@ -61,11 +67,16 @@ class FakeProvider:
             ProviderNoDataError: Part of the window lies outside the series.
         """
         self.calls += 1
+        self.asked.append((zone, start_at, end_at))
         if self.fail_after is not None and self.calls > self.fail_after:
             raise ProviderUnavailable(self.name, zone, f"told to fail after {self.fail_after} calls; set fail_after=None to go on")
         if zone not in self._series:
             raise UnknownZoneError(zone, self.zones())
-        return covering(self._series[zone], start_at, end_at, provider=self.name)
+        series = self._series[zone]
+        if self.ends_at is not None and self.ends_at < end_at:
+            raise ProviderNoDataError(self.name, zone, f"has nothing from {self.ends_at:%Y-%m-%dT%H:%MZ} on yet")
+        answer = covering(series, start_at, end_at, provider=self.name)
+        return answer if self.distort is None else self.distort(answer)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from carbon_ray.actors.forecast_service import STATE_FILE, ForecastService
+from carbon_ray.actors.forecast_service import ForecastService
+from carbon_ray.actors.forecast_state import HISTORY_FILE, STATE_FILE
 from carbon_ray.actors.timekeeping import SharedReplayClock, cluster_clock
 from carbon_ray.config.settings import ClockSettings
 from carbon_ray.core.clock import ManualClock, SystemClock
@@ -171,6 +172,23 @@ def test_what_cannot_be_reached_is_refused_and_not_asked_for_again(make_bench: C
     assert bench.service.step(), "one impossible wish does not spoil the forecasts of all"
 
 
+def test_nothing_is_forecast_for_centuries(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench()
+    bench.service.step()
+    calls = bench.provider.calls
+    with pytest.raises(ForecastError, match="nothing is forecast for more than 400 days"):
+        bench.service.reach(T0.replace(year=9000))
+    assert (bench.service.version, bench.provider.calls) == (1, calls)
+
+
+def test_reaching_farther_asks_the_source_for_nothing_that_is_known(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench()
+    bench.service.step()
+    calls = bench.provider.calls
+    assert bench.service.reach(T0 + timedelta(hours=100)).version == 2
+    assert bench.provider.calls == calls
+
+
 def test_a_zone_that_is_new_in_the_configuration_is_forecast_at_once(make_bench: Callable[..., Bench]) -> None:
     bench = make_bench(zones=("A",))
     bench.service.step()
@@ -179,22 +197,25 @@ def test_a_zone_that_is_new_in_the_configuration_is_forecast_at_once(make_bench:
     assert set(again.reach(T0 + timedelta(hours=10)).forecasts) == {"A", "B"}
 
 
+@pytest.mark.parametrize("file", [STATE_FILE, HISTORY_FILE])
 @pytest.mark.parametrize("text", ["", "{", "5", '{"snapshot": 3}', '{"snapshot": {"version": 1, "issued_at": 7, "forecasts": {}}}', "\x00"])
-def test_a_spoilt_state_file_is_a_fresh_start(make_bench: Callable[..., Bench], text: str) -> None:
+def test_a_spoilt_state_file_is_a_fresh_start(make_bench: Callable[..., Bench], text: str, file: str) -> None:
     bench = make_bench()
     bench.service.step()
-    (bench.folder / STATE_FILE).write_text(text)
+    (bench.folder / file).write_text(text)
     again = bench.new_service()
-    assert again.version == 0
+    assert again.version == (0 if file == STATE_FILE else 1), "without its history, forecasts are served all the same"
+    with pytest.raises(OutsideDataError):
+        bench.new_service().actual("A", T0, T0 + timedelta(hours=1))
     assert again.step()
-    assert bench.new_service().version == 1
+    assert bench.new_service().version == again.version
+    assert bench.new_service().actual("A", T0 - timedelta(hours=2), T0).end_at == T0
 
 
 def test_a_state_that_cannot_be_written_is_served_all_the_same(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
-    bench = Bench(tmp_path / "fine", state_dir=tmp_path / "fine" / "state")
-    bench.service._path = blocked / "forecasts.json"
+    bench = Bench(blocked / "state")
     assert bench.service.step()
     assert bench.service.snapshot().version == 1
     assert not bench.service.step()

@@ -215,6 +215,12 @@ def test_status_of_workloads_and_decisions(ended: FakeController) -> None:
         assert part in words
 
 
+def test_status_tells_how_old_forecasts_are() -> None:
+    found = read_status(FakeController(), FakeForecasts(), [])
+    age = (found.now - T0).total_seconds() / 60
+    assert f"{age:.0f} min old" in shown(found)
+
+
 def test_status_without_forecasts() -> None:
     found = read_status(FakeController(), FakeForecasts(problem="the source is down"), [])
     assert (found.problem, found.forecast_issued_at, found.regions[0].gco2_per_kwh) == ("the source is down", None, None)

@@ -78,6 +78,23 @@ def test_regions_and_node_types_are_what_the_yaml_says() -> None:
     assert config.state_dir == Path.home() / ".carbon_ray" / "two-regions"
 
 
+@pytest.mark.parametrize(
+    ("written", "zone", "pue"),
+    [
+        ({"cloud": "aws/eu-central-1"}, "DE", 1.35),
+        ({"cloud": "AWS/eu-central-1", "pue": 1.05}, "DE", 1.05),
+        ({"cloud": "azure/westus2", "zone": "US-NW-BPAT"}, "US-NW-BPAT", 1.16),
+        ({"cloud": "gcp/europe-west3", "zone": "AT", "pue": 1.2}, "AT", 1.2),
+        ({"cloud": "gcp/europe-west3"}, "DE", 1.1),
+        ({"cloud": "scaleway/PAR1"}, "FR", 1.2),  # no PUE is published: the default
+        ({"zone": "DE"}, "DE", 1.2),
+    ],
+)
+def test_a_cloud_region_gives_zone_and_pue_and_what_is_written_wins(written: dict[str, object], zone: str, pue: float) -> None:
+    config = parse_cluster_config(changed("provider/carbon/regions/east", written))
+    assert (config.regions["east"].zone, config.regions["east"].pue) == (zone, pue)
+
+
 def test_a_state_directory_of_its_own() -> None:
     assert parse_cluster_config(changed("provider/carbon/state_dir", "/var/lib/carbon")).state_dir == Path("/var/lib/carbon")
 
@@ -103,6 +120,9 @@ CARBON = "provider/carbon"
         (f"{CARBON}/regions/east/pue", 0.9, "provider.carbon.regions.east.pue"),
         (f"{CARBON}/regions/east/zone", "", "provider.carbon.regions.east.zone"),
         (f"{CARBON}/regions/east/zoen", "DE", "provider.carbon.regions.east.zoen"),
+        (f"{CARBON}/regions/east", {"pue": 1.1}, "a region needs a zone, or a cloud (such as aws/eu-central-1)"),
+        (f"{CARBON}/regions/east/cloud", "aws/eu-centrl-1", "cloud: unknown region 'aws/eu-centrl-1'; did you mean aws/eu-central-1"),
+        (f"{CARBON}/regions/east/cloud", "", "provider.carbon.regions.east: "),
         (f"{CARBON}/node_types/gpu-east/tdp_w", 0, "provider.carbon.node_types.gpu-east.tdp_w"),
         (f"{CARBON}/node_types/gpu-east/tdp_w", ..., "provider.carbon.node_types.gpu-east.tdp_w: Field required"),
         (f"{CARBON}/node_types/gpu-east/usd_per_h", -1, "provider.carbon.node_types.gpu-east.usd_per_h"),
@@ -126,6 +146,15 @@ CARBON = "provider/carbon"
         (f"{CARBON}/grid/kind", "average", "provider.carbon.grid.kind"),
         (f"{CARBON}/grid/provider", "trace", "grid.provider 'trace' and grid.path go together"),
         (f"{CARBON}/grid/path", "trace.csv", "grid.provider 'trace' and grid.path go together"),
+        (f"{CARBON}/grid/fallbacks", [{"provider": "trace"}], "provider 'trace' and path go together"),
+        (f"{CARBON}/grid/fallbacks", [{"path": "t.csv"}], "provider.carbon.grid.fallbacks.0.provider: Field required"),
+        (f"{CARBON}/grid", {"provider": "x", "kind": "marginal", "fallbacks": [{"provider": "embedded"}]}, "kinds never stand in"),
+        (f"{CARBON}/grid/fallbacks", [{"provider": "x"}], "behind the embedded profile are never asked"),
+        (f"{CARBON}/grid/options", {"api_key": "1234"}, "holds 'api_key', which looks like a key"),
+        (f"{CARBON}/grid/patience_s", -1, "provider.carbon.grid.patience_s"),
+        (f"{CARBON}/grid/breaker/failures", 0, "provider.carbon.grid.breaker.failures"),
+        (f"{CARBON}/grid/breaker/open_s", 3600, "breaker.most_open_s must not be below breaker.open_s"),
+        (f"{CARBON}/grid/cache/settle_h", -1, "provider.carbon.grid.cache.settle_h"),
         (f"{CARBON}/clock/mode", "replay", "clock.mode 'replay' and clock.start_at go together"),
         (f"{CARBON}/clock/start_at", "2022-05-02T16:00Z", "clock.mode 'replay' and clock.start_at go together"),
         (f"{CARBON}/clock", {"mode": "replay", "start_at": "2022-05-02T16:00"}, "write an instant in UTC"),
@@ -273,6 +302,7 @@ def test_every_setting_is_described_and_every_section_closed() -> None:
     assert {section.__name__ for section in found} == {
         *("CarbonConfig", "GridSettings", "ClockSettings", "RegionSettings", "NodeTypeSettings", "ControllerSettings"),
         *("CapacitySettings", "QuietSettings", "SpotSettings"),
+        *("FallbackSettings", "BreakerSettings", "CacheSettings"),
     }
     for section in found:
         assert section.model_config["extra"] == "forbid"

@@ -84,6 +84,13 @@ def test_sections_become_what_the_simulator_takes(good: Experiment, tmp_path: Pa
     assert good.job_sets[2].path == tmp_path / "jobs.csv"  # type: ignore[union-attr]  # it is the trace
 
 
+def test_a_region_may_be_one_of_a_cloud(tmp_path: Path) -> None:
+    experiment = load_experiment(written(tmp_path, changed("regions/west", {"cloud": "aws/eu-south-2", "pue": 1.3})))
+    west = experiment.regions["west"].region("west")
+    assert (west.zone, west.pue) == ("ES", 1.3)
+    assert experiment.zones == ("DE", "ES")
+
+
 def test_a_region_may_offer_reserved_and_spot_nodes(tmp_path: Path) -> None:
     data = changed("regions/west", {"zone": "ES", "usd_per_h": 3.0, "reserved": {"nodes": 2, "usd_per_h": 1.5}, "spot": {"usd_per_h": 1.0}})
     data["spot"] = {"confidence_fraction": 0.9}
