@@ -36,8 +36,10 @@ def require_no_key(written: str | bytes, where: str) -> None:
 
 
 def echo(asked: Asked) -> str:
-    """Everything that was asked: what a careless service sends back."""
-    return f"GET {asked.path} {asked.params} {dict(asked.headers)}"
+    """Everything that was asked, the keys first, so that they are within what an excerpt shows: what a careless service sends back."""
+    params, headers = dict(asked.params), dict(asked.headers)
+    keys = [params.get("api_key"), params.get("securityToken"), headers.get("auth-token"), headers.get("authorization")]
+    return f"bad key {' '.join(key for key in keys if key)} in GET {asked.path} {asked.params} {headers}"
 
 
 def careless(status: int, content_type: str, location: bool = False) -> Any:

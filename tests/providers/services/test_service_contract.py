@@ -390,6 +390,27 @@ def test_a_forecast_begins_with_the_present(kit: Kit) -> None:
     assert len(data_requests(service)) == 1
 
 
+@pytest.mark.parametrize("name", ["electricity_maps", "watttime", "carbon_aware_sdk"])
+def test_a_forecast_is_not_issued_in_the_future(name: str) -> None:
+    """A clock that is a little ahead is forgiven; more than that is a mistake that would make old forecasts look new."""
+    kit = BY_NAME[name]
+    assert kit.forecast is not None
+    good = kit.forecast(NOW.replace(minute=0), kit.values(24))
+    told = {"electricity_maps": 1, "watttime": 2, "carbon_aware_sdk": 7}[name]
+    issued = f"{NOW - timedelta(minutes=told):%Y-%m-%dT%H:%M:%SZ}".encode()
+    assert issued in good.body
+    for ahead_s, is_taken in ((120, True), (299, True), (301, False)):
+        later = f"{NOW + timedelta(seconds=ahead_s):%Y-%m-%dT%H:%M:%SZ}".encode()
+        before, _, after = good.body.rpartition(issued)  # points may begin at that instant too
+        provider, _, world = kit.served(replace(good, body=before + later + after))
+        assert isinstance(provider, ForecastProvider)
+        if is_taken:
+            assert provider.forecast(kit.zone, 3600.0).issued_at == world.clock.now()
+        else:
+            with pytest.raises(ProviderResponseError, match="still to come"):
+                provider.forecast(kit.zone, 3600.0)
+
+
 @forecasting
 def test_a_forecast_ends_at_its_first_gap(kit: Kit) -> None:
     assert kit.forecast is not None
