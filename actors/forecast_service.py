@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -34,6 +34,16 @@ MOST_LOOKING_BACK = 2
 
 MOST_AHEAD = timedelta(days=400)
 """Farther than that nothing is forecast: a deadline with a slip of the pen must not cost the memory of all."""
+
+
+_TOLD = 2
+"""Problems of zones that are told in full; the others are counted, because a source that is away is so for all of its zones."""
+
+
+def _summary(problems: Mapping[str, str]) -> str:
+    told = list(dict.fromkeys(problems.values()))
+    more = len(problems) - _TOLD
+    return "; ".join(told) if len(told) <= _TOLD else f"{'; '.join(told[:_TOLD])}; and {more} more zone{'s' if more > 1 else ''}"
 
 
 class ForecastService:
@@ -141,7 +151,7 @@ class ForecastService:
         try:
             newer = self._fetch(due, now)
             if not newer and not must_reach:
-                return self._not_renewed("; ".join(dict.fromkeys(self._problems.values())) or "there is nothing to forecast")
+                return self._not_renewed(_summary(self._problems) or "there is nothing to forecast")
             fresh = {zone for zone in self._zones if self._fresh_for.get(zone) == hour and zone not in due} | set(newer)
             known = self._history().with_newer(newer)
             forecasts = self._forecasts({zone: known.series[zone] for zone in self._zones if zone in fresh and zone in known.series}, now)
@@ -151,11 +161,11 @@ class ForecastService:
             log.exception("forecasts failed unexpectedly")
             return self._not_renewed(f"unexpected {type(error).__name__}: {error}")
         if not forecasts:
-            return self._not_renewed("; ".join(dict.fromkeys(self._problems.values())) or "there is nothing to forecast")
+            return self._not_renewed(_summary(self._problems) or "there is nothing to forecast")
         kept = self._state.snapshot.forecasts
         whole = {zone: forecasts.get(zone) or kept.get(zone) for zone in self._zones}
         if lacking := [zone for zone, one in whole.items() if one is None]:
-            return self._not_renewed("; ".join(dict.fromkeys(self._problems.get(zone, f"no forecast of {zone}") for zone in lacking)))
+            return self._not_renewed(_summary({zone: self._problems.get(zone, f"no forecast of {zone}") for zone in lacking}))
         self._publish({zone: one for zone, one in whole.items() if one is not None}, known if newer else None, now)
         self._fresh_for |= dict.fromkeys(newer, hour)
         return True
@@ -171,7 +181,7 @@ class ForecastService:
         if known is not None:
             self._known = known
         self._state = replace(self._state, snapshot=snapshot)
-        self._failures, self.problem = 0, "; ".join(dict.fromkeys(self._problems.values()))
+        self._failures, self.problem = 0, _summary(self._problems)
         self._folder.write(self._state, known)
 
     def _not_renewed(self, problem: str) -> bool:

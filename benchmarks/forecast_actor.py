@@ -187,7 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "rounds": kills,
             "worst_back_s": max((one["back_s"] for one in kills), default=None),
             "target_back_s": BACK_S,
-            "problem_told": problem,
+            "problem_told": problem.replace(folder, "."),
         },
         "zones": len(zones),
         "load_average": os.getloadavg()[0],

@@ -261,7 +261,10 @@ def _standing_in(series: IntensitySeries, missing: tuple[str, ...]) -> Intensity
 
 
 def _of_all(name: str, zone: str, problems: Mapping[str, CarbonRayError], outlook: str = "") -> ProviderError:
-    """One error of all that failed: no data where that is all that is wrong."""
+    """One error of all that failed: the only one as it is, and no data where that is all that is wrong."""
+    only = next(iter(problems.values()))
+    if len(problems) == 1 and not outlook and isinstance(only, ProviderError):
+        return only
     told = "; ".join([*map(str, problems.values()), *([outlook] if outlook else [])])
     is_empty = all(isinstance(error, ProviderNoDataError) for error in problems.values())
     return (ProviderNoDataError if is_empty else ProviderUnavailable)(name, zone, told)

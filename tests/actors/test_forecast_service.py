@@ -172,6 +172,14 @@ def test_what_cannot_be_reached_is_refused_and_not_asked_for_again(make_bench: C
     assert bench.service.step(), "one impossible wish does not spoil the forecasts of all"
 
 
+def test_one_source_that_is_away_is_not_told_once_for_each_of_many_zones(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench(zones=tuple("ABCDEFG"))
+    assert not bench.service.step()
+    assert "unknown grid zone 'C'" in bench.service.problem
+    assert "unknown grid zone 'E'" not in bench.service.problem
+    assert bench.service.problem.endswith("; and 3 more zones")
+
+
 def test_nothing_is_forecast_for_centuries(make_bench: Callable[..., Bench]) -> None:
     bench = make_bench()
     bench.service.step()
