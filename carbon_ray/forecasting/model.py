@@ -13,7 +13,7 @@ import numpy as np
 
 from carbon_ray.core.intensity import FloatArray
 from carbon_ray.forecasting.columns import SCHEMA, Table
-from carbon_ray.forecasting.generation import Curves
+from carbon_ray.forecasting.generation import CAPACITY_DAYS, Curves
 from carbon_ray.forecasting.past import ZonePast
 from carbon_ray.forecasting.signals import DAY, Hours
 from carbon_ray.forecasting.trees import Rows, Trees
@@ -23,6 +23,7 @@ MEMBERS = ("ridge", "trees", "ewma", "persistence")
 SCORE_LEVELS = np.linspace(0.02, 0.98, 49)
 """Levels at which the distribution of scores is kept."""
 LEAST_SPREAD = 1e-4
+LOOKED_BACK_HOURS = (CAPACITY_DAYS + 30) * DAY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +44,8 @@ class Recipe:
 
     leads: int = 168
     issue_hours: tuple[int, ...] = (0, 6, 12, 18)
-    rows: int = 240_000
-    rounds: int = 400
+    rows: int = 200_000
+    rounds: int = 300
     leaves: int = 63
     folds: int = 4
     penalty: float = 0.1
@@ -118,7 +119,9 @@ class ManyZoneModel:
         leads, tables = self.recipe.leads, dict[str, Table]()
         for zone, past in pasts.items():
             own = self.zones.get(zone)
-            tables[zone] = Table.of(past, issues[zone], leads, None if own is None else own.curves)
+            # Nothing looks farther back; whole days, so that days stay what they were.
+            skipped = max(0, (int(issues[zone].min()) - LOOKED_BACK_HOURS) // DAY * DAY)
+            tables[zone] = Table.of(past.since(skipped), issues[zone] - skipped, leads, None if own is None else own.curves)
         if not tables:
             return {}
         rows = np.concatenate([with_zone(table, self.number(zone)) for zone, table in tables.items()])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 
@@ -67,5 +67,15 @@ class ZonePast:
             start_at=self.start_at,
             values_gco2_per_kwh=self.values_gco2_per_kwh[:hours],
             generation={fuel: values[:hours] for fuel, values in self.generation.items()},
+            weather=self.weather,
+        )
+
+    def since(self, hours: int) -> ZonePast:
+        """The same without its first `hours` hours."""
+        return ZonePast(
+            zone=self.zone,
+            start_at=self.start_at + timedelta(hours=hours),
+            values_gco2_per_kwh=self.values_gco2_per_kwh[hours:],
+            generation={fuel: values[hours:] for fuel, values in self.generation.items()},
             weather=self.weather,
         )

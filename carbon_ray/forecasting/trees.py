@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Rows = NDArray[np.float32]
 _COMMON = {
-    "learning_rate": 0.06,
+    "learning_rate": 0.08,
     "feature_fraction": 0.3,
     "bagging_fraction": 0.7,
     "bagging_freq": 1,
