@@ -250,6 +250,9 @@ def main(argv: list[str] | None = None) -> int:
             spans = [span for span in SPANS if span.name in arguments.windows.split(",")]
             if not spans:
                 raise ConfigError(f"--windows names none of {', '.join(span.name for span in SPANS)}")
+            unknown = [run for run in arguments.runs.split(",") if run not in DELAYS_H]
+            if unknown:
+                raise ConfigError(f"--runs takes {', '.join(DELAYS_H)}, not {unknown[0]!r}")
             by_run: dict[str, Any] = {}
             for run in arguments.runs.split(","):
                 rows = list[dict[str, Any]]()

@@ -19,6 +19,7 @@ from carbon_ray.core.forecast import MEDIAN, Forecast
 from carbon_ray.core.intensity import FloatArray, IntensitySeries
 from carbon_ray.core.units import S_PER_H
 from carbon_ray.forecasting.base import QUANTILES, Window
+from carbon_ray.forecasting.cold_start import cold_start
 from carbon_ray.forecasting.columns import MIN_HOURS
 from carbon_ray.forecasting.model import ManyZoneModel, Recipe, Said, ZoneModel
 from carbon_ray.forecasting.naive import Ewma
@@ -37,14 +38,18 @@ class Context:
         generation: By group of `past.FUELS`, hourly, from the start of the history's first whole hour.
         weather: Issued runs.
         provider: A provider's own forecast, as issued by `now`.
+        typical: The zone's typical year, over the hours to be forecast: for a zone with less than a week of history, or none.
     """
 
     generation: Mapping[str, FloatArray] = field(default_factory=dict, repr=False)
     weather: WeatherRuns | None = None
     provider: Forecast | None = None
+    typical: IntensitySeries | None = field(default=None, repr=False)
 
 
 NO_CONTEXT = Context()
+COLD_S = 7 * DAY * S_PER_H
+"""Seconds of history below which a zone's typical year says more than its own past."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +92,8 @@ class LightGbm:
             history: By zone.
             now: Aware UTC.
             horizon_s: Seconds.
-            context: By zone, what is known beside the intensity; zones may be missing. A model uses what it was trained with.
+            context: By zone, what is known beside the intensity; zones may be missing. A model uses what it was trained with. A zone
+                that has a typical year here and no history is forecast too.
 
         Raises:
             ForecastError: A zone has no interval that ended by `now`.
@@ -97,13 +103,25 @@ class LightGbm:
         pasts = {zone: past_of(series, windows[zone], beside.get(zone, NO_CONTEXT)) for zone, series in history.items()}
         model = self.model or self.trained(pasts, now)
         ready = {zone: past for zone, past in pasts.items() if model is not None and past is not None and len(past) >= MIN_HOURS}
-        plain = {zone: series for zone, series in history.items() if zone not in ready}
+        cold = {
+            zone: one.typical
+            for zone, one in beside.items()
+            if one.typical is not None and (zone not in history or windows[zone].past * history[zone].step_s < COLD_S)
+        }
+        ready = {zone: past for zone, past in ready.items() if zone not in cold}
+        plain = {zone: series for zone, series in history.items() if zone not in ready and zone not in cold}
         made = Ewma().forecast(plain, now=now, horizon_s=horizon_s) if plain else {}
         if model is not None and ready:
             for zone, said in model.said_of(ready, {zone: np.array([len(past)]) for zone, past in ready.items()}).items():
                 other = _provider_said(beside.get(zone, NO_CONTEXT).provider, ready[zone], said)
                 made[zone] = self._made(history[zone], ready[zone], model, said, other, windows[zone], now)
-        return {zone: made[zone] for zone in history}
+        typical_of_siblings = {zone: one.typical for zone, one in beside.items() if one.typical is not None and zone in ready}
+        siblings = {zone: made[zone] for zone in typical_of_siblings}
+        for zone, typical in cold.items():
+            window = Window.of(typical, now=now, horizon_s=horizon_s)
+            ahead = typical.window(window.start_at, window.start_at + window.count * timedelta(seconds=typical.step_s))
+            made[zone] = cold_start(ahead, siblings, typical_of_siblings, now=now)
+        return {zone: made[zone] for zone in (*history, *(zone for zone in cold if zone not in history))}
 
     def trained(self, pasts: Mapping[str, ZonePast | None], now: datetime) -> ManyZoneModel | None:
         """The model in use at `now`, learned from what had passed at the last training; made once. None while there is too little."""
