@@ -2,10 +2,12 @@
 
     python -m benchmarks.forecasts --bench DIR --json OUT
     python -m benchmarks.forecasts --traces FILE --zones DE,ES --year 2022 --json OUT
+    python -m benchmarks.forecasts --speed 24,48,135 --json OUT
 
 With `--bench`, the windows 2021q3 and 2022h1 of the forecast bench, with issued weather and the last day's generation, twice: with the
 weather run that starts at the issue, and with the one of the day before. With `--traces`, history alone: learned from all years before
-`--year`, issued every day of it. Everything is scored on what came true; nothing is simulated.
+`--year`, issued every day of it. Everything is scored on what came true; nothing is simulated. With `--speed`, seconds to train and to
+forecast so many zones.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.forecast_bench import LEADS, SPANS, Span, read_span
+from benchmarks.forecast_speed import speed_row
 from benchmarks.forecast_spike import spike
 from benchmarks.record import write
 from benchmarks.traces import read_table
@@ -225,6 +228,7 @@ def parsed(argv: list[str] | None) -> argparse.Namespace:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--bench", type=Path, help="directory of the forecast bench")
     source.add_argument("--traces", type=Path, help="CSV or Parquet with zone, time_utc, gco2_per_kwh, kind: history alone")
+    source.add_argument("--speed", help="numbers of zones, comma-separated")
     parser.add_argument("--windows", default=",".join(span.name for span in SPANS), help="of the bench, comma-separated")
     parser.add_argument("--runs", default=",".join(DELAYS_H), help="of the weather model, as seen from the day of issue, comma-separated")
     parser.add_argument("--zones", help="of the trace, comma-separated; all of it without")
@@ -263,6 +267,9 @@ def main(argv: list[str] | None = None) -> int:
                     what = "issued forecasts against CarbonCast's first tier, a plain LightGBM and the naive floors"
                     _write(arguments, {"what": what, **first, "by_run": by_run}, refit_days, started_at)
                 print(f"run {run}: {by_run[run]['summary']}", flush=True)
+        elif arguments.speed:
+            rows = [speed_row(int(zones), Recipe(threads=arguments.threads, seed=arguments.seed)) for zones in arguments.speed.split(",")]
+            _write(arguments, {"what": "seconds to train and to forecast, on synthetic years", "rows": rows}, 0, started_at)
         else:
             zones = tuple(arguments.zones.split(",")) if arguments.zones else TraceProvider(arguments.traces, arguments.kind).zones()
             refit_days, recipe = arguments.refit_days or 0, Recipe(leads=7 * DAY, **common)
@@ -279,7 +286,8 @@ def main(argv: list[str] | None = None) -> int:
 def _write(arguments: argparse.Namespace, result: dict[str, Any], refit_days: int, started_at: Any) -> None:
     if arguments.json:
         settings = {key: value for key, value in vars(arguments).items() if key not in {"json", "traces", "bench"}}
-        source = (arguments.traces or arguments.bench).name
+        path = arguments.traces or arguments.bench
+        source = path.name if path else "embedded profiles"
         settings |= {"source": source, "refit_days": refit_days, "seconds": round((wall_now() - started_at).total_seconds())}
         write(arguments.json, {**result, "settings": settings})
 

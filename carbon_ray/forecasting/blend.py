@@ -6,17 +6,21 @@ than its own error says. Source: Bates & Granger (1969), doi:10.1057/jors.1969.1
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 
 from carbon_ray.core.intensity import FloatArray
 
-_ROUNDS = 300
 _RIDGE = 0.02
 """Share of the mean squared error that is added to each member's own: without it nearly equal members get wild weights."""
+_TINY = 1e-12
 
 
 def weights_of(products: FloatArray) -> FloatArray:
     """Weights that make the mean squared error of the weighted mean smallest.
+
+    Every choice of members is tried, because there are few: the best one whose own optimum needs no negative weight is the answer.
 
     Args:
         products: Mean products of the members' errors, shape (..., members, members).
@@ -26,15 +30,19 @@ def weights_of(products: FloatArray) -> FloatArray:
     """
     members = products.shape[-1]
     own = np.trace(products, axis1=-2, axis2=-1)[..., np.newaxis, np.newaxis] / members
-    matrix = products + np.eye(members) * (_RIDGE * own + 1e-12)
-    weights = np.full(products.shape[:-1], 1 / members)
-    # Exponentiated gradient: stays within the simplex, and needs no solver for a handful of members.
-    step = 2.0 / np.max(np.abs(matrix), axis=(-2, -1), keepdims=False)[..., np.newaxis]
-    for _ in range(_ROUNDS):
-        slope = np.einsum("...ij,...j->...i", matrix, weights)
-        slope -= slope.min(axis=-1, keepdims=True)
-        weights = weights * np.exp(-step * slope)
-        weights /= weights.sum(axis=-1, keepdims=True)
+    matrix = products + np.eye(members) * (_RIDGE * own + _TINY)
+    best, weights = np.full(products.shape[:-2], np.inf), np.zeros(products.shape[:-1])
+    for count in range(1, members + 1):
+        for chosen in combinations(range(members), count):
+            part = matrix[..., np.array(chosen)[:, np.newaxis], np.array(chosen)]
+            solved = np.linalg.solve(part, np.ones((*part.shape[:-2], count, 1)))[..., 0]
+            total = solved.sum(axis=-1)
+            # At the optimum the mean squared error is one over the sum.
+            is_better = (solved >= 0).all(axis=-1) & (1 / total < best)
+            best = np.where(is_better, 1 / total, best)
+            found = np.zeros(products.shape[:-1])
+            found[..., list(chosen)] = solved / total[..., np.newaxis]
+            weights = np.where(is_better[..., np.newaxis], found, weights)
     return weights
 
 

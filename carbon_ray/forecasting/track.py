@@ -124,14 +124,18 @@ class Lesson:
         size, age, other = track.size[watched], age[watched], (truth - track.provider)[watched]
         usual_score = np.abs(model.scores).mean(axis=1)
         weights, bias, width, provider = (np.empty((leads, len(MEMBERS))), *(np.empty(leads) for _ in range(3)))
-        for day in range(days):
-            hours = slice(day * DAY, min((day + 1) * DAY, leads))
+        spans = [slice(day * DAY, min((day + 1) * DAY, leads)) for day in range(days)]
+        sums = [products_of(errors[:, hours]) for hours in spans]
+        seen = [(PRIOR_ISSUES * (hours.stop - hours.start), *one) for hours, one in zip(spans, sums, strict=True)]
+        by_day = weights_of(
+            np.stack(
+                [(before * prior + total) / (prior + known) for before, (prior, total, known) in zip(model.products, seen, strict=True)]
+            )
+        )
+        for day, hours in enumerate(spans):
             count = hours.stop - hours.start
-            total, known = products_of(errors[:, hours])
-            prior = PRIOR_ISSUES * count
-            own = weights_of((model.products[day] * prior + total) / (prior + known))
-            weights[hours] = own
-            blended = errors[:, hours] @ own
+            weights[hours] = by_day[day]
+            blended = errors[:, hours] @ by_day[day]
             recent = blended[age <= BIAS_DAYS + day + 1]
             bias[hours] = np.nansum(recent) / (np.isfinite(recent).sum() + BIAS_PRIOR_ISSUES * count)
             scores = np.abs(blended - bias[hours]) / size[:, hours] / usual_score[hours]

@@ -168,12 +168,14 @@ def _issues(past: ZonePast, hour: int, after: int) -> Hours:
 def _regressions(table: Table, truth: FloatArray, recipe: Recipe) -> tuple[FloatArray, FloatArray]:
     """Coefficients of all hours ahead, (leads, columns), and the errors on unseen stretches, (issues, leads)."""
     linear = table.linear()
-    coefficients, errors = np.empty((recipe.leads, linear.shape[2])), np.full(truth.shape, np.nan)
+    is_told = linear.any(axis=(0, 1))  # without weather or generation most columns are empty
+    coefficients, errors = np.zeros((recipe.leads, linear.shape[2])), np.full(truth.shape, np.nan)
+    linear = linear[:, :, is_told]
     for lead in range(recipe.leads):
         near = np.arange(max(0, lead - NEIGHBOURS), min(recipe.leads, lead + NEIGHBOURS + 1))
         count = int(np.isfinite(truth[:, near]).all(axis=1).sum())  # what is not known yet stands at the end
         rows = linear[:count, near].reshape(count * len(near), -1)
-        coefficients[lead], missed = ridge(rows, truth[:count, near].ravel(), recipe.penalty, recipe.folds)
+        coefficients[lead, is_told], missed = ridge(rows, truth[:count, near].ravel(), recipe.penalty, recipe.folds)
         errors[:count, lead] = missed.reshape(count, len(near))[:, int(lead - near[0])]
     return coefficients, errors
 
