@@ -29,6 +29,63 @@ def elastic_table(results: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def forecasts_table(result: dict[str, Any]) -> str:
+    """Mean MAPE over the days ahead of ours and the others, by run of the weather model, window and grid.
+
+    Args:
+        result: `forecasts.json`.
+    """
+    lines = [
+        "| run | window | grid | ours, day 1 / 2 / 3 / 4 | ours | CarbonCast | plain LightGBM | persistence | EWMA | within 10-90 % |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    others = ("mape_carboncast", "mape_spike", "mape_persistence", "mape_ewma")
+    for run, of_run in result["by_run"].items():
+        for window, grid in dict.fromkeys((row["window"], row["grid"]) for row in of_run["rows"]):
+            rows = [row for row in of_run["rows"] if (row["window"], row["grid"]) == (window, grid)]
+            days = " / ".join(f"{row['mape']:.2f}" for row in rows)
+            theirs = ["-" if rows[0][key] is None else f"{_mean(rows, key):.2f}" for key in others]
+            cells = (
+                run,
+                window,
+                grid,
+                days,
+                f"**{_mean(rows, 'mape'):.2f}**",
+                *theirs,
+                f"{100 * _mean(rows, 'coverage80_fraction'):.1f} %",
+            )
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def forecasts_history_table(result: dict[str, Any]) -> str:
+    """MAPE by day ahead, and decision value beside it, from history alone.
+
+    Args:
+        result: `forecasts_history.json`.
+    """
+    lines = [
+        "| zone | MAPE %, day 1 to 7, ours | best floor, day 1 to 7 | saving kept, ours | EWMA | persistence | within 10-90 % |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for zone in dict.fromkeys(row["zone"] for row in result["rows"]):
+        rows = [row for row in result["rows"] if row["zone"] == zone]
+        ours = " ".join(f"{row['mape']:.2f}" for row in rows)
+        floors = " ".join(f"{min(row['mape_persistence'], row['mape_ewma']):.2f}" for row in rows)
+        kept = [f"{_mean(rows, f'decision_value{name}_fraction'):.3f}" for name in ("", "_ewma", "_persistence")]
+        cells = (zone, ours, floors, *kept, f"{100 * _mean(rows, 'coverage80_fraction'):.1f} %")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _mean(rows: Sequence[dict[str, Any]], key: str) -> float:
+    return float(sum(row[key] for row in rows) / len(rows))
+
+
+FORECAST_TABLES = {"forecasts": forecasts_table, "forecasts_history": forecasts_history_table}
+"""What makes the table of a result, by its name."""
+
+
 def result_of(name: str) -> Any:
     """A committed result."""
     return json.loads((RESULTS / f"{name}.json").read_text())
@@ -36,3 +93,6 @@ def result_of(name: str) -> Any:
 
 if __name__ == "__main__":
     print(elastic_table(result_of("elastic")["results"]))
+    for name, table in FORECAST_TABLES.items():
+        if (RESULTS / f"{name}.json").exists():
+            print(table(result_of(name)))

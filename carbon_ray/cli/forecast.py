@@ -31,7 +31,7 @@ def forecast(
     hours: Annotated[int, typer.Option(min=1, max=MAX_HOURS, help="Hours ahead.")] = 48,
     traces: Annotated[Path | None, typer.Option(help="CSV or Parquet trace instead of the embedded profile; needs --start.")] = None,
     start: Annotated[str | None, typer.Option(help="Instant that counts as now, such as 2022-05-02T16:00Z.")] = None,
-    forecaster: Annotated[str, typer.Option(help="Model: linear, ewma or persistence.")] = "linear",
+    forecaster: Annotated[str, typer.Option(help="Model: linear, lightgbm, ewma or persistence.")] = "linear",
     kind: Annotated[str, typer.Option(help="What is counted: average_lifecycle, average_direct or marginal.")] = "average_lifecycle",
     known: Annotated[bool, typer.Option("--list", help="List the known zones.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,

@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from carbon_ray.cli.backtest import backtest
 from carbon_ray.cli.demo import demo
 from carbon_ray.cli.doctor import doctor
 from carbon_ray.cli.forecast import forecast
@@ -41,7 +42,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (demo, forecast, plan, submit, status, report, simulate, policies, regions, doctor):
+for _command in (demo, forecast, backtest, plan, submit, status, report, simulate, policies, regions, doctor):
     # A submitted command has options of its own: everything from its first word on is left alone.
     app.command(context_settings={"allow_interspersed_args": False} if _command is submit else None)(_command)
 

@@ -23,6 +23,7 @@
         ForecastHorizonError          asked beyond the forecast
       ForecastError
         StaleForecastError            .issued_at, .max_age_s
+        ForecastModelError            train the model again          .source, .problem
       LedgerError                     the books contradict each other or are not complete; the message says where
       DecisionRefused                 a guard said no; news, not a failure
         CooldownActive, SnapshotOutdated, NodeBusy
@@ -227,6 +228,17 @@ class StaleForecastError(ForecastError):
 
     def __str__(self) -> str:
         return f"the newest forecast was issued at {self.issued_at:%Y-%m-%dT%H:%MZ}, older than the {self.max_age_s:.0f} s allowed"
+
+
+class ForecastModelError(ForecastError):
+    """A stored model cannot be used; a new one has to be trained."""
+
+    def __init__(self, source: str, problem: str) -> None:
+        super().__init__(source, problem)
+        self.source, self.problem = source, problem
+
+    def __str__(self) -> str:
+        return f"forecast model {self.source} {self.problem}; train it again"
 
 
 class LedgerError(CarbonRayError):

@@ -13,7 +13,6 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import pairwise
 from statistics import NormalDist
 from typing import ClassVar
 
@@ -27,6 +26,7 @@ from carbon_ray.core.intensity import FloatArray, IntensitySeries
 from carbon_ray.core.units import S_PER_H
 from carbon_ray.forecasting.base import QUANTILES, Window
 from carbon_ray.forecasting.naive import Ewma
+from carbon_ray.forecasting.ridge import ridge
 from carbon_ray.forecasting.signals import DAY, MIN_HOURS, Signals
 
 LEADS = 8 * DAY
@@ -75,7 +75,7 @@ class LinearModel:
         for lead in range(LEADS):
             count = int((issues + lead < until).sum())
             rows, truth = signals.ahead(known, lead)[:count], signals.values[issues[:count] + lead]
-            fitted, errors = _ridge(rows, truth, penalty / 1000)
+            fitted, errors = ridge(rows, truth, penalty / 1000, FOLDS)
             coefficients.append(fitted)
             hour = (issues[:count] + signals.first_hour) % DAY
             for of_day in range(DAY):
@@ -141,36 +141,6 @@ def _own_leads(hours: int) -> NDArray[np.intp]:
     """The regression that each hour ahead uses: beyond the last one, that of the same hour on its day."""
     lead = np.arange(hours)
     return np.where(lead < LEADS, lead, LEADS - DAY + lead % DAY)
-
-
-def _ridge(rows: FloatArray, truth: FloatArray, penalty: float) -> tuple[FloatArray, FloatArray]:
-    """Coefficients of the ridge regression with standardised columns, and its errors where it had not seen the truth.
-
-    The last column is constant and not penalised. The errors are those of fits that each leave out one of `FOLDS` stretches
-    of time: a fit's own residuals are smaller than what it errs by later.
-    """
-    mean, scale = rows.mean(axis=0), rows.std(axis=0)
-    mean[-1], scale[-1] = 0.0, 1.0
-    scale = np.where(scale > 1e-9, scale, np.inf)  # what never varied explains nothing
-    standard = (rows - mean) / scale
-    folds = [slice(first, last) for first, last in pairwise(np.linspace(0, len(rows), FOLDS + 1).astype(int))]
-    grams = np.stack([standard[fold].T @ standard[fold] for fold in folds])
-    moments = np.stack([standard[fold].T @ truth[fold] for fold in folds])
-
-    def solved(gram: FloatArray, moment: FloatArray, count: int) -> FloatArray:
-        weights = np.full(len(gram), penalty * count + 1e-9)
-        weights[-1] = 1e-9
-        return np.asarray(np.linalg.solve(gram + np.diag(weights), moment), dtype=np.float64)
-
-    gram, moment = grams.sum(axis=0), moments.sum(axis=0)
-    errors = np.empty(len(rows))
-    for index, fold in enumerate(folds):
-        without = solved(gram - grams[index], moment - moments[index], len(rows) - (fold.stop - fold.start))
-        errors[fold] = truth[fold] - standard[fold] @ without
-    fitted = solved(gram, moment, len(rows))
-    coefficients: FloatArray = fitted / scale
-    coefficients[-1] = fitted[-1] - float((fitted[:-1] * (mean / scale)[:-1]).sum())
-    return coefficients, errors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

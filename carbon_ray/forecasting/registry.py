@@ -7,9 +7,10 @@ from collections.abc import Callable
 from carbon_ray.core.errors import ConfigError
 from carbon_ray.forecasting.base import Forecaster
 from carbon_ray.forecasting.linear import Linear
+from carbon_ray.forecasting.many_zones import LightGbm
 from carbon_ray.forecasting.naive import Ewma, Persistence
 
-FORECASTERS: dict[str, Callable[[], Forecaster]] = {"ewma": Ewma, "linear": Linear, "persistence": Persistence}
+FORECASTERS: dict[str, Callable[[], Forecaster]] = {"ewma": Ewma, "lightgbm": LightGbm, "linear": Linear, "persistence": Persistence}
 """What makes each built-in forecaster with its default parameters."""
 
 

@@ -37,6 +37,13 @@ def test_the_table_writes_no_negative_zero() -> None:
     assert "(0.00 to 0.00)" in tables.elastic_table([row])
 
 
+@pytest.mark.parametrize("name", ["forecasts", "forecasts_history"])
+def test_the_tables_of_forecasts_are_the_results(name: str) -> None:
+    if not (tables.RESULTS / f"{name}.json").exists():
+        pytest.skip(f"{name}.json has not been made: run the benchmark")
+    assert tables.FORECAST_TABLES[name](tables.result_of(name)) in README
+
+
 @pytest.mark.parametrize(("name", "words"), COMMANDS, ids=[f"{name}{number}" for number, (name, _) in enumerate(COMMANDS)])
 def test_commands_take_the_options_that_are_named(name: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:

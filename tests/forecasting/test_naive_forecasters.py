@@ -249,7 +249,7 @@ def test_built_in_forecasters_are_found_by_name(name: str, make: Callable[[], Fo
 
 
 def test_unknown_forecasters_come_with_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="unknown forecaster 'prophet'; use one of ewma, linear, persistence"):
+    with pytest.raises(ConfigError, match="unknown forecaster 'prophet'; use one of ewma, lightgbm, linear, persistence"):
         forecaster_named("prophet")
 
 
