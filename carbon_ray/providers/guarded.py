@@ -11,7 +11,10 @@ from datetime import datetime
 from carbon_ray.core.errors import (
     CarbonRayError,
     ConfigError,
+    ProviderAccessError,
     ProviderNoDataError,
+    ProviderQuotaError,
+    ProviderRequestError,
     ProviderResponseError,
     ProviderUnavailable,
     UnknownZoneError,
@@ -24,7 +27,7 @@ from carbon_ray.providers.source_breaker import SourceBreaker, admit_zone, zone_
 
 log = logging.getLogger(__name__)
 
-_ANSWERED = (ProviderResponseError,)
+_ANSWERED = (ProviderResponseError, ProviderAccessError, ProviderRequestError)
 """Failures of one zone, by which the source shows that it is there."""
 
 
@@ -136,7 +139,8 @@ class GuardedSource:
         if isinstance(error, _ANSWERED):
             self._note(zone_refused(self._breaker, zone, self._rule, now), str(error))
         else:
-            self._note(zone_failed(self._breaker, zone, self._rule, now), str(error))
+            retry_at = error.retry_at if isinstance(error, ProviderQuotaError) else None
+            self._note(zone_failed(self._breaker, zone, self._rule, now, not_before_at=retry_at), str(error))
 
     def _note(self, breaker: SourceBreaker, problem: str) -> None:
         with self._lock:
