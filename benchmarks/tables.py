@@ -86,6 +86,58 @@ FORECAST_TABLES = {"forecasts": forecasts_table, "forecasts_history": forecasts_
 """What makes the table of a result, by its name."""
 
 
+DECISIONS = ("six", "es-de", "south", "us", "ontario")
+"""Sets of the decisions benchmark; each has a result of its own."""
+
+
+def decisions_rows() -> list[dict[str, Any]]:
+    """All rows of the committed results of the decisions benchmark."""
+    return [row for name in DECISIONS for row in result_of(f"decisions_{name}")["rows"]]
+
+
+def decisions_cells(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of each set and shape: the rows of the clairvoyant, of EWMA re-planning, of carbon_ray, and of the best published rule."""
+    cells: dict[tuple[str, int, int], list[dict[str, Any]]] = {}
+    for row in rows:
+        cells.setdefault((row["set"], row["run_hours"], row["slack_hours"]), []).append(row)
+    out = []
+    for found in cells.values():
+        own = [row for row in found if row["policy"] == "carbon_ray"]
+        rules = [row for row in found if not row["policy"].startswith(("carbon_ray", "clairvoyant"))]
+        out.append(
+            {
+                "clairvoyant": next(row for row in found if row["policy"] == "clairvoyant"),
+                "ewma": next(row for row in own if row["forecaster"] == "ewma"),
+                "own": next(row for row in own if row["forecaster"] != "ewma"),
+                "rule": max(rules, key=lambda row: row["saving_fraction"]),
+            }
+        )
+    return out
+
+
+def decisions_table(rows: Sequence[dict[str, Any]]) -> str:
+    """What carbon_ray keeps of the clairvoyant saving by set and shape, beside EWMA re-planning and the best published rule."""
+    lines = [
+        "| set | work / slack, h | clairvoyant | EWMA re-planned | best rule re-asked | carbon_ray | gap closed | backfire, EWMA's |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for cell in decisions_cells(rows):
+        own, ewma, rule = cell["own"], cell["ewma"], cell["rule"]
+        interval = f"({100 * own['ci95_low']:.1f} to {100 * own['ci95_high']:.1f})"
+        columns = (
+            own["set"],
+            f"{own['run_hours']} / {own['slack_hours']}",
+            f"{100 * cell['clairvoyant']['saving_fraction']:.1f} %",
+            f"{100 * ewma['saving_fraction']:.1f} %",
+            f"{100 * rule['saving_fraction']:.1f} % `{rule['policy']}`",
+            f"**{100 * own['saving_fraction']:.1f} %** {interval}",
+            f"{own['gap_closed_fraction']:.2f}",
+            f"{100 * own['backfire_fraction']:.1f} %, {100 * ewma['backfire_fraction']:.1f} %",
+        )
+        lines.append(f"| {' | '.join(columns)} |")
+    return "\n".join(lines)
+
+
 def result_of(name: str) -> Any:
     """A committed result."""
     return json.loads((RESULTS / f"{name}.json").read_text())
@@ -96,3 +148,4 @@ if __name__ == "__main__":
     for name, table in FORECAST_TABLES.items():
         if (RESULTS / f"{name}.json").exists():
             print(table(result_of(name)))
+    print(decisions_table(decisions_rows()))

@@ -24,6 +24,25 @@ def test_the_elastic_table_is_the_result() -> None:
     assert tables.elastic_table(tables.result_of("elastic")["results"]) in README
 
 
+def test_the_decisions_table_is_the_result() -> None:
+    assert tables.decisions_table(tables.decisions_rows()) in README
+
+
+def test_the_words_about_the_decisions_table_are_true() -> None:
+    cells = tables.decisions_cells(tables.decisions_rows())
+    assert len(cells) == 20
+    closed = [cell["own"]["gap_closed_fraction"] for cell in cells]
+    assert f"between {min(closed):.2f} and {max(closed):.2f}, {sum(closed) / len(closed):.2f} on average" in README
+    for cell in cells:
+        own = cell["own"]
+        assert own["deadline_misses"] == 0
+        assert own["saving_fraction"] >= cell["rule"]["saving_fraction"]
+    too_often = [cell["own"] for cell in cells if cell["own"]["backfire_fraction"] > cell["ewma"]["backfire_fraction"] / 3]
+    assert [(own["set"], own["run_hours"], own["slack_hours"]) for own in too_often] == [("ontario", 6, 24)]
+    backfire = [cell["own"]["backfire_fraction"] for cell in cells if cell["own"]["set"] != "es-de"]
+    assert f"{100 * sum(backfire) / len(backfire):.1f} % of the jobs outside Spain and Germany" in README
+
+
 def test_the_words_about_the_elastic_table_are_true() -> None:
     rows = [row for row in tables.result_of("elastic")["results"] if row["profile"] == "nbody100k"]
     gains = {slack: [row["gain_points"] for row in rows if row["slack_h"] == slack] for slack in (24, 168)}
