@@ -70,7 +70,7 @@ def plan(
     ] = 1000.0,
     usd_per_h: Annotated[float, typer.Option("--usd-per-h", min=0.0, help="Price of all nodes per hour, USD.")] = 0.0,
     startup: Annotated[str, typer.Option(help="Time from a start to its first step.")] = "5m",
-    forecaster: Annotated[str, typer.Option(help="Model: linear, ewma or persistence.")] = "linear",
+    forecaster: Annotated[str, typer.Option(help="Model: linear, lightgbm, ewma or persistence.")] = "linear",
     kind: Annotated[str, typer.Option(help="What is counted: average_lifecycle, average_direct or marginal.")] = "average_lifecycle",
     hours_high: HoursHigh = None,
     worker_counts: WorkerCounts = None,
