@@ -136,6 +136,12 @@ class Costs:
         """Changes of region that the workload may still make; None = any number."""
         return None if self.workload.max_moves is None else max(0, self.workload.max_moves - self.progress.moves)
 
+    @cached_property
+    def open_slots(self) -> list[int]:
+        """Slots from now on in which each region may run, up to the first in which it may not."""
+        ever_shut = ~self.allowed.all(axis=0)
+        return [int(slots) for slots in np.where(ever_shut, self.allowed.argmin(axis=0), len(self.allowed))]
+
     def is_reachable(self, where: int) -> bool:
         """False where the limit of moves forbids to start there."""
         return self.moves_left != 0 or not self.progress.is_started or where == self.origin

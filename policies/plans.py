@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import groupby
 
 import numpy as np
 
@@ -63,7 +62,7 @@ def run_through_in(costs: Costs, where: int, level: int = 0, *, even_shut: bool 
     """
     waits = _waits(costs, where, level)
     length = waits + costs.working_slots(level)
-    is_open = even_shut or bool(costs.is_reachable(where) and costs.allowed[:length, where].all())
+    is_open = even_shut or (costs.is_reachable(where) and length <= costs.open_slots[where])
     if length > len(costs.allowed) or not is_open or costs.sites[where].holds[level] is None:
         return None
     return Straight(where=where, level=level, waits=waits, length=length)
@@ -142,16 +141,18 @@ def plan_of(costs: Costs, solution: Solution, reason: str, forecast_version: int
 
 
 def _steps(costs: Costs, solution: Solution) -> tuple[PlanStep, ...]:
-    steps, slot = [], 0
-    for (where, level), stretch in groupby(zip(solution.path, solution.levels, strict=True)):
-        count = len(list(stretch))
+    path, levels, steps, begin = solution.path, solution.levels, [], 0
+    for slot in range(1, len(path) + 1):
+        if slot < len(path) and path[slot] == path[begin] and levels[slot] == levels[begin]:
+            continue
+        where = path[begin]
         steps.append(
             PlanStep(
-                start_at=costs.now + timedelta(seconds=slot * costs.slot_s),
-                end_at=costs.now + timedelta(seconds=(slot + count) * costs.slot_s),
+                start_at=costs.now + timedelta(seconds=begin * costs.slot_s),
+                end_at=costs.now + timedelta(seconds=slot * costs.slot_s),
                 region=None if where == IDLE else costs.sites[where].region.name,
-                workers=0 if where == IDLE else costs.workload.counts[level],
+                workers=0 if where == IDLE else costs.workload.counts[levels[begin]],
             )
         )
-        slot += count
+        begin = slot
     return tuple(steps)

@@ -114,6 +114,8 @@ def _on_one_grid(
             errors = np.repeat((past - past.mean(axis=1, keepdims=True)).T[:, :, np.newaxis], window.count, axis=2)
         outer = {level: median + values for level, values in _quantiles(errors, OUTER).items()}
     beside = {MEDIAN: np.maximum(median, 0.0)} | {level: _beside(median, level, values) for level, values in outer.items()}
+    for values in beside.values():
+        values.setflags(write=False)  # so that each zone's forecast takes its row as it is
     return {
         series.zone: Forecast(
             zone=series.zone,
