@@ -14,7 +14,7 @@ import numpy as np
 
 from carbon_ray.core.intensity import FloatArray
 from carbon_ray.policies.backfire import PERSISTENCE_PER_H, chance_of_backfire
-from carbon_ray.policies.counterfactual import NEGLIGIBLE
+from carbon_ray.policies.counterfactual import NEGLIGIBLE, stake_gco2
 from carbon_ray.policies.drawing import walk
 from carbon_ray.policies.outlook import Outlook, Rule
 from carbon_ray.policies.programme import IDLE, Alternatives, Initial, Problem, Programme
@@ -209,6 +209,7 @@ class Replanning:
         run_now[: max(0, job.start + job.run_hours - hour), job.home] = 1.0
         so_far = float(self.truth[job.start : min(hour, job.start + job.run_hours), job.home].sum())
         total = so_far + float((run_now * intensity).sum())
+        price = self.backfire_fraction * stake_gco2(total, job.run_hours * float(intensity.mean()))
 
         hours, regions = intensity.shape
 
@@ -235,7 +236,7 @@ class Replanning:
             )
             written = state.pause if pending else 0.0
             chance = chance_of_backfire(drawn, run_now, intensity, spread, so_far - job.emitted - written, total, PERSISTENCE_PER_H)
-            return written + float((drawn * intensity).sum()) + self.backfire_fraction * total * chance, chance
+            return written + float((drawn * intensity).sum()) + price * chance, chance
 
         path, _, _ = programme.follow(state, choice, job.left)
         least, chance = weigh(path)

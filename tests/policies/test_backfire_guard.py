@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -90,6 +91,19 @@ def test_a_large_gain_is_worth_the_risk() -> None:
     around = around_of({"A": [100.0, 100.0, 100.0, 20.0, 20.0, 20.0]}, 30.0)
     _, decision = Replan(slot_s=3600.0).decide(workload_of(6), Progress(remaining_h=2.0, region="A"), around, now=T0)
     assert decision.target is None
+
+
+def test_a_home_that_is_cleanest_by_far_is_not_gambled_with() -> None:
+    hope, work = {"A": [30.0, 30.0, 30.0, 26.0, 26.0, 26.0]}, workload_of(6)
+    progress = Progress(remaining_h=2.0, region="A")
+    _, alone = Replan(slot_s=3600.0).decide(work, progress, around_of(hope, 8.0), now=T0)
+    _, beside = Replan(slot_s=3600.0).decide(
+        replace(work, regions=("A", "B")), progress, around_of(hope | {"B": [1000.0] * 6}, 8.0), now=T0
+    )
+    assert alone.target is None
+    assert beside.target is not None
+    assert beside.target.region == "A"
+    assert "run through" in beside.reason
 
 
 def test_who_runs_as_run_now_would_risks_nothing_by_running_on() -> None:
