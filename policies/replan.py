@@ -38,8 +38,8 @@ class Replan:
         hysteresis_fraction: A running workload is stopped or moved only for a gain above this share of what running on for one
             slot costs.
         hysteresis_usd: ... and above this many USD.
-        backfire_fraction: What ending above run-now is worth avoiding, as a share of run-now's emissions (see `counterfactual.stake_gco2`) at
-            the objective's carbon price. 0 switches the guard off.
+        backfire_fraction: What ending above run-now is worth avoiding, as a share of run-now's emissions (of
+            `counterfactual.stake_gco2`) at the objective's carbon price. 0 switches the guard off.
     """
 
     slot_s: float = 900.0
