@@ -52,6 +52,21 @@ def chance_of_backfire(energy, run_now_energy, intensity, spread, ahead, total, 
 
 
 @numba.njit(cache=True, nogil=True)
+def run_now_hours(elapsed_h, slot, slot_h, startup_h, work_h):  # type: ignore[no-untyped-def]
+    """Hours that run-now's nodes start up, and work, in a slot.
+
+    Args:
+        elapsed_h: Hours from submission to the first slot.
+        slot, slot_h: Number of the slot, and its length.
+        startup_h, work_h: How long they start up, and then work.
+    """
+    begin, end = elapsed_h + slot * slot_h, elapsed_h + (slot + 1) * slot_h
+    starting_h = min(end, startup_h) - min(begin, startup_h)
+    working_h = min(max(end, startup_h), startup_h + work_h) - min(max(begin, startup_h), startup_h + work_h)
+    return starting_h, working_h
+
+
+@numba.njit(cache=True, nogil=True)
 def weigh(paths, levels, working, lengths, walking, moving_usd, pending_gco2, worth, intensity, spread, run_now, persistence):  # type: ignore[no-untyped-def]
     """What courses emit, pay and take, and the chance that each ends above run-now.
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 
 from carbon_ray.core.intensity import FloatArray
 from carbon_ray.core.units import S_PER_H
-from carbon_ray.policies.backfire import PERSISTENCE_PER_H, weigh
+from carbon_ray.core.workload import Progress, Workload
+from carbon_ray.policies.backfire import PERSISTENCE_PER_H, run_now_hours, weigh
 from carbon_ray.policies.costs import Costs
 from carbon_ray.policies.plans import Straight
 from carbon_ray.policies.programme import IDLE, Solution
@@ -58,21 +60,34 @@ class RunNow:
     other_gco2: float
 
 
+def elapsed_s(workload: Workload, now: datetime) -> float:
+    """Seconds since the submission."""
+    return max(0.0, (now - workload.submitted_at).total_seconds())
+
+
+def counted_gco2(workload: Workload, progress: Progress, now: datetime) -> tuple[float, float] | None:
+    """What a workload and its run-now have emitted until now, g; None where carbon has no price or nobody counted."""
+    emitted_gco2, run_now_gco2 = progress.emitted_gco2, progress.run_now_gco2
+    if elapsed_s(workload, now) == 0 and not progress.is_started:
+        emitted_gco2 = run_now_gco2 = 0.0
+    if not workload.objective.usd_per_kgco2 or emitted_gco2 is None or run_now_gco2 is None:
+        return None
+    return emitted_gco2, run_now_gco2
+
+
 def run_now_of(costs: Costs) -> RunNow | None:
     """What run-now would still draw; None where carbon has no price, its home is no site, or what was emitted is not known."""
-    home, workload, progress = costs.index_of(costs.workload.home_region), costs.workload, costs.progress
-    elapsed_s = max(0.0, (costs.now - workload.submitted_at).total_seconds())
-    emitted_gco2, run_now_gco2 = progress.emitted_gco2, progress.run_now_gco2
-    if elapsed_s == 0 and not progress.is_started:
-        emitted_gco2 = run_now_gco2 = 0.0
-    if not workload.objective.usd_per_kgco2 or home is None or emitted_gco2 is None or run_now_gco2 is None:
+    workload, home = costs.workload, costs.index_of(costs.workload.home_region)
+    counted = counted_gco2(workload, costs.progress, costs.now)
+    if home is None or counted is None:
         return None
+    emitted_gco2, run_now_gco2 = counted
     if costs.sites[home].nominal.workers != workload.workers:
         return None  # run-now's workers do not fit there
-    edges_s = elapsed_s + np.arange(len(costs.intensity_gco2_per_kwh) + 1) * costs.slot_s
-    startup_s = workload.overheads.startup_s
-    idle_h = np.diff(np.clip(edges_s, 0.0, startup_s)) / S_PER_H
-    running_h = np.diff(np.clip(edges_s, startup_s, startup_s + workload.work_h * S_PER_H)) / S_PER_H
+    elapsed_h, startup_h = elapsed_s(workload, costs.now) / S_PER_H, workload.overheads.startup_s / S_PER_H
+    slots = range(len(costs.intensity_gco2_per_kwh))
+    hours = [run_now_hours(elapsed_h, slot, costs.slot_h, startup_h, workload.work_h) for slot in slots]
+    idle_h, running_h = np.array(hours).T
     energy_kwh = np.zeros_like(costs.intensity_gco2_per_kwh)
     energy_kwh[:, home] = running_h * costs.sites[home].running_kw + idle_h * costs.sites[home].idle_kw
     to_go_gco2 = float((energy_kwh * costs.intensity_gco2_per_kwh).sum())

@@ -20,10 +20,10 @@ from carbon_ray.core.plan import Plan, RunnerUp
 from carbon_ray.core.units import S_PER_H
 from carbon_ray.core.workload import Progress, Workload
 from carbon_ray.policies import reasons, second_best
-from carbon_ray.policies.backfire import PERSISTENCE_PER_H, chance_of_backfire
+from carbon_ray.policies.backfire import PERSISTENCE_PER_H, chance_of_backfire, run_now_hours
 from carbon_ray.policies.base import Member, Surroundings, placement_of
 from carbon_ray.policies.costs import Costs
-from carbon_ray.policies.counterfactual import NEGLIGIBLE
+from carbon_ray.policies.counterfactual import NEGLIGIBLE, counted_gco2, elapsed_s
 from carbon_ray.policies.drawing import walk
 from carbon_ray.policies.fleet.batch import Batch
 from carbon_ray.policies.fleet.kernel import IDLE, NOBODY_LOOKED, IntArray, solve_member
@@ -113,13 +113,11 @@ def _own(batch: Batch) -> FloatArray:
     rows = []
     for member, shape in zip(batch.members, batch.shapes, strict=True):
         workload, progress = member.workload, member.progress
-        elapsed_h = max(0.0, (batch.now - workload.submitted_at).total_seconds()) / S_PER_H
-        emitted_gco2, run_now_gco2 = progress.emitted_gco2, progress.run_now_gco2
-        if elapsed_h == 0 and not progress.is_started:
-            emitted_gco2 = run_now_gco2 = 0.0
-        home = shape.index.get(workload.home_region)
-        if home is None or emitted_gco2 is None or run_now_gco2 is None or not workload.objective.usd_per_kgco2:
-            home, emitted_gco2, run_now_gco2 = 0, math.nan, math.nan
+        home, counted = shape.index.get(workload.home_region), counted_gco2(workload, progress, batch.now)
+        if home is None or counted is None:
+            home, counted = 0, (math.nan, math.nan)
+        emitted_gco2, run_now_gco2 = counted
+        elapsed_h = elapsed_s(workload, batch.now) / S_PER_H
         egress_usd = workload.overheads.egress_usd
         rows.append((progress.remaining_h, elapsed_h, workload.work_h, emitted_gco2, run_now_gco2, home, egress_usd))
     return np.array(rows, dtype=np.float64).reshape(len(rows), _OWN)
@@ -230,9 +228,7 @@ def _judge(columns, i, path, works, intensity, spread, slot_h, own, persistence,
     run_now, home, startup_h = np.zeros((slots, sites)), int(own[5]), columns.startup_h[i]
     to_go = held_h = 0.0
     for t in range(slots):
-        begin, end = own[1] + t * slot_h, own[1] + (t + 1) * slot_h
-        idle_h = min(end, startup_h) - min(begin, startup_h)
-        done_h = min(max(end, startup_h), startup_h + own[2]) - min(max(begin, startup_h), startup_h + own[2])
+        idle_h, done_h = run_now_hours(own[1], t, slot_h, startup_h, own[2])
         run_now[t, home] = done_h * running_kw[home] + idle_h * idle_kw[home]
         to_go += run_now[t, home] * here[t, home]
         held_h += idle_h + done_h
