@@ -188,7 +188,7 @@ def one_rung(count: int, seed: int, weather: Weather, methods: tuple[str, ...], 
     }
 
 
-def measure(seed: int, *, weather: Weather, quick: bool = False, limit_s: float = 60.0) -> dict[str, Any]:
+def measure(seed: int, *, weather: Weather, quick: bool = False, limit_s: float = 150.0) -> dict[str, Any]:
     """Climb the ladder of sizes as long as HiGHS ends within a time limit, then ours alone at the full size.
 
     Args:

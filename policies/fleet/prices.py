@@ -43,7 +43,7 @@ class Ascent:
 
     passes: int = 40
     warm_passes: int = 15
-    answers: int = 4_000
+    answers: int = 12_000
     first_step: float = 3.0
     warm_step: float = 0.1
     last_step: float = 0.0005
