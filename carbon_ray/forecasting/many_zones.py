@@ -61,14 +61,16 @@ class LightGbm:
         refit_days: Whole days between trainings, counted from 1970.
         train_until_at: Nothing later is learned from (it is still looked at when forecasting); None = no limit. Aware UTC.
         model: Trained elsewhere: never trains itself then.
+        tracks: What was said of each zone lately, by a name of zone, kind and source; goes on with every forecast. Hand over what another
+            one has gathered to go on from there.
     """
 
     recipe: Recipe = field(default_factory=Recipe)
     refit_days: int = 28
     train_until_at: datetime | None = None
     model: ManyZoneModel | None = field(default=None, repr=False, compare=False)
+    tracks: dict[str, Track] = field(default_factory=dict, repr=False, compare=False)
     _trained: dict[tuple[datetime, tuple[str, ...]], ManyZoneModel] = field(default_factory=dict, init=False, repr=False, compare=False)
-    _tracks: dict[str, Track] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     name: ClassVar[str] = "lightgbm"
 
@@ -157,11 +159,11 @@ class LightGbm:
         zone, at = series.zone, past.start_at + timedelta(hours=len(past))
         own = model.zones.get(zone) or stranger(model)
         key = f"{zone}/{series.kind}/{series.provenance.provider}"
-        track = self._tracks.get(key)
+        track = self.tracks.get(key)
         if track is None or track.size.shape[1] != model.recipe.leads:
             track = Track.empty(model.recipe.leads)
         lesson = Lesson.of(own, track, past, at)
-        self._tracks[key] = track.and_then(at, said, other)
+        self.tracks[key] = track.and_then(at, said, other)
         hours = quantiles_of(said, lesson, own, other)
         per_hour = round(S_PER_H / series.step_s)
         # Stale history: its end is the issue, and the first hours ahead are already past.
