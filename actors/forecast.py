@@ -9,29 +9,44 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import replace
 from datetime import datetime
 
 import ray
 
 from carbon_ray.actors.forecast_client import EDITION_KEY, Publication, edition_of
+from carbon_ray.actors.forecast_context import GridContext
 from carbon_ray.actors.forecast_health import ForecastHealth, RefreshLoad
+from carbon_ray.actors.forecast_making import BesideForecaster
 from carbon_ray.actors.forecast_metrics import ForecastMetrics
+from carbon_ray.actors.forecast_models import ModelFolder
 from carbon_ray.actors.forecast_service import ForecastService
+from carbon_ray.actors.forecast_tracks import TRACKS_FILE, TrackFile
+from carbon_ray.actors.forecast_weather import WeatherKeeper
+from carbon_ray.actors.model_training import ModelTraining
+from carbon_ray.actors.ray_tasks import RayTasks
 from carbon_ray.actors.refreshing import Refreshing
 from carbon_ray.actors.timekeeping import ORIGIN_KEY, cluster_clock
 from carbon_ray.cluster import kv
 from carbon_ray.config.cluster_yaml import ClusterConfig
-from carbon_ray.config.grid import grid_chain
+from carbon_ray.config.grid import grid_chain, weather_sources
+from carbon_ray.core.clock import Clock, wall_now
+from carbon_ray.core.errors import ForecastError
 from carbon_ray.core.forecast import ForecastSnapshot
 from carbon_ray.core.intensity import IntensitySeries
+from carbon_ray.forecasting.base import Forecaster
+from carbon_ray.forecasting.many_zones import LightGbm
+from carbon_ray.forecasting.model import LOOKED_BACK_HOURS, Recipe
 from carbon_ray.forecasting.registry import forecaster_named
+from carbon_ray.forecasting.signals import DAY
+from carbon_ray.providers.chain import ProviderChain
 
 log = logging.getLogger(__name__)
 
 READS = {"reads": 2}
 """Ray's concurrency group of the methods that only look, with its number of threads."""
 
-CACHE_FOLDER = "history"
+CACHE_FOLDER, MODELS_FOLDER, WEATHER_FOLDER = "history", "models", "weather"
 
 _LOOK_S = 0.5
 """Wall seconds between looks at the clock."""
@@ -51,13 +66,19 @@ class ForecastActor:
         clock = cluster_clock(carbon.clock, lambda: kv.get(ORIGIN_KEY), lambda text: kv.put_if_absent(ORIGIN_KEY, text))
         zones = tuple(sorted({region.zone for region in config.regions.values()}))
         chain = grid_chain(carbon.grid, cache_dir=config.state_dir / CACHE_FOLDER)
+        self._training: ModelTraining | None = None
+        if carbon.forecaster == LightGbm.name:
+            forecaster, self._training = self._beside(config, zones, chain, clock)
+            history_days = max(carbon.history_days, LOOKED_BACK_HOURS // DAY)
+        else:
+            forecaster, history_days = forecaster_named(carbon.forecaster), carbon.history_days
         self._service = ForecastService(
             zones=zones,
             provider=lambda: chain,
-            forecaster=forecaster_named(carbon.forecaster),
+            forecaster=forecaster,
             clock=clock,
             state_dir=config.state_dir,
-            history_days=carbon.history_days,
+            history_days=history_days,
             horizon_h=carbon.horizon_h,
         )
         self._published: tuple[Publication, ...] = ()
@@ -65,13 +86,61 @@ class ForecastActor:
         self._metrics = ForecastMetrics()
         self._refreshing = Refreshing(self._turn)
         self._refreshing.start()
+        if self._training is not None:
+            Refreshing(self._training.turn, name="forecast-training").start()
+
+    def _beside(
+        self, config: ClusterConfig, zones: tuple[str, ...], chain: ProviderChain, clock: Clock
+    ) -> tuple[Forecaster, ModelTraining]:
+        """What forecasts and what trains in tasks beside this process."""
+        settings, models = config.carbon.forecasting, ModelFolder(config.state_dir / MODELS_FOLDER)
+        tasks = RayTasks(num_cpus=settings.task_num_cpus)
+        weather = None
+        if settings.weather is not None:
+            weather = WeatherKeeper(*weather_sources(settings.weather), config.state_dir / WEATHER_FOLDER)
+        context = GridContext(chain, weather, has_mix=settings.mix, has_forecast=settings.source_forecast)
+        forecaster = BesideForecaster(
+            tasks=tasks,
+            models=models,
+            tracks=TrackFile(config.state_dir / TRACKS_FILE),
+            context=context,
+            limit_s=settings.forecast_limit_s,
+            wall=wall_now,
+        )
+        training = ModelTraining(
+            zones=zones,
+            source=lambda: chain,
+            context=context,
+            tasks=tasks,
+            models=models,
+            recipe=Recipe(rows=settings.rows, rounds=settings.rounds, threads=settings.threads),
+            train_days=settings.train_days,
+            refit_days=settings.refit_days,
+            limit_s=settings.train_limit_s,
+            clock=clock,
+            wall=wall_now,
+            on_trained=self._renew,
+        )
+        return forecaster, training
+
+    def _renew(self) -> None:
+        """Forecast anew with a new model, at once."""
+
+        def work() -> None:
+            self._service.refresh()
+            self._publish()
+
+        try:
+            self._refreshing.do(work)
+        except ForecastError as error:
+            log.info("the new model is used from the next hour on: %s", error)
 
     def _turn(self) -> float:
         try:
             self._service.step()
             self._publish()
         finally:
-            self._metrics.show(self._service.health(), self._refreshing.load())
+            self._metrics.show(self.health(), self._refreshing.load())
         return _RETRY_S if self._service.problem else _LOOK_S
 
     def _publish(self) -> None:
@@ -89,7 +158,8 @@ class ForecastActor:
     @ray.method(concurrency_group="reads")  # type: ignore[untyped-decorator]  # Ray ships no types
     def health(self) -> ForecastHealth:
         """How the service does."""
-        return self._service.health()
+        training = None if self._training is None else self._training.health()
+        return replace(self._service.health(), training=training)
 
     @ray.method(concurrency_group="reads")  # type: ignore[untyped-decorator]  # Ray ships no types
     def load(self) -> RefreshLoad:

@@ -32,6 +32,25 @@ class ZoneHealth:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingHealth:
+    """How training does.
+
+    Attributes:
+        trained_at: When the model in use was trained, on the cluster's clock; None without one.
+        age_s: Seconds since then; None without one.
+        zones: Zones that it was trained on.
+        is_training: A training is under way.
+        problem: Why the last one failed; empty after a success.
+    """
+
+    trained_at: datetime | None
+    age_s: float | None
+    zones: tuple[str, ...]
+    is_training: bool
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ForecastHealth:
     """The service at one instant of the cluster's clock.
 
@@ -43,6 +62,7 @@ class ForecastHealth:
         problem: What is wrong; empty where nothing is.
         zones: In the order of the snapshot.
         sources: In the order in which they serve; empty where the service has one that tells nothing of itself.
+        training: Of the model; None for a forecaster that needs none.
     """
 
     version: int
@@ -52,6 +72,7 @@ class ForecastHealth:
     problem: str
     zones: tuple[ZoneHealth, ...]
     sources: tuple[SourceHealth, ...]
+    training: TrainingHealth | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

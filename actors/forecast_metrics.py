@@ -21,6 +21,10 @@ class ForecastMetrics:
         self._embedded = Gauge("carbon_ray_forecast_is_embedded", "1 where the embedded profile stands in, else 0", ("zone",))
         self._circuit = Gauge("carbon_ray_source_circuit", "0: asked, 1: tried with one request, 2: left alone", ("source",))
         self._source_failures = Gauge("carbon_ray_source_failures", "Failures of the source in a row", ("source",))
+        self._model_age = Gauge(
+            "carbon_ray_forecast_model_age_s", "Seconds since the model in use was trained, cluster's clock; -1 without"
+        )
+        self._training = Gauge("carbon_ray_forecast_is_training", "1 while a model is trained, else 0")
         self._last_s = Gauge("carbon_ray_forecast_refresh_s", "Seconds that the last refresh took")
         self._running_s = Gauge("carbon_ray_forecast_refresh_running_s", "Seconds for which the present refresh runs; 0 between them")
         self._waiting = Gauge("carbon_ray_forecast_waiting", "Requests that wait for the refreshing thread")
@@ -41,6 +45,9 @@ class ForecastMetrics:
             tags = {"source": source.name}
             self._circuit.set(_CIRCUIT[source.circuit], tags)
             self._source_failures.set(source.failures, tags)
+        if (training := health.training) is not None:
+            self._model_age.set(-1.0 if training.age_s is None else training.age_s)
+            self._training.set(float(training.is_training))
         self._last_s.set(load.last_s or 0.0)
         self._running_s.set(load.running_s or 0.0)
         self._waiting.set(load.waiting)

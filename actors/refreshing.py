@@ -29,16 +29,19 @@ class Refreshing:
         turn: Done in every round; answers after how many seconds the next one is due. What it raises is logged.
         most_waiting: Requests that may wait; more are refused.
         patience_s: Seconds that a request waits for its answer.
+        name: Of the thread.
     """
 
-    def __init__(self, turn: Callable[[], float], *, most_waiting: int = 8, patience_s: float = 60.0) -> None:
+    def __init__(
+        self, turn: Callable[[], float], *, most_waiting: int = 8, patience_s: float = 60.0, name: str = "forecast-refresh"
+    ) -> None:
         self._turn, self._patience_s = turn, patience_s
         self._line: queue.Queue[tuple[Future[Any], Callable[[], Any]]] = queue.Queue(most_waiting)
         self._began_s: float | None = None
         self._last_s: float | None = None
         self._rounds = self._refused = 0
         self._has_turned = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="forecast-refresh", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
         """Begin with the first round."""
@@ -94,7 +97,7 @@ class Refreshing:
         try:
             return self._turn()
         except Exception:  # the thread must outlive any surprise; what is served stays
-            log.exception("forecast refresh failed")
+            log.exception("%s failed", self._thread.name)
             return 10.0
         finally:
             self._rounds += 1

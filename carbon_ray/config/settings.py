@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from carbon_ray.config.capacity import CapacitySettings
+from carbon_ray.config.forecasting import ForecastingSettings
 from carbon_ray.config.section import Section
 from carbon_ray.config.sites import SiteSettings
 from carbon_ray.config.sources import BreakerSettings, CacheSettings, FallbackSettings, SourceSettings
@@ -116,10 +117,17 @@ class CarbonConfig(Section):
 
     grid: GridSettings = Field(default_factory=GridSettings)
     clock: ClockSettings = Field(default_factory=ClockSettings)
-    forecaster: str = Field(default="ewma", description="Model: ewma or persistence")
-    history_days: int = Field(default=21, ge=2, le=800, description="Days of history that the forecaster sees")
+    forecaster: str = Field(default="ewma", description="Model: ewma, lightgbm, linear or persistence; see docs/forecasting.md")
+    forecasting: ForecastingSettings = Field(default_factory=ForecastingSettings)
+    history_days: int = Field(default=21, ge=2, le=800, description="Days of history that the forecaster sees; lightgbm sees 150 at least")
     horizon_h: float = Field(default=192.0, ge=1, description="Hours forecast ahead, at least; longer deadlines extend it")
     regions: dict[str, RegionSettings] = Field(min_length=1, description="By name, as in the label ray.io/availability-region")
     node_types: dict[str, NodeTypeSettings] = Field(min_length=1, description="By name, as in available_node_types")
     controller: ControllerSettings = Field(default_factory=ControllerSettings)
     state_dir: Path | None = Field(default=None, description="Ledger and forecast state; default: ~/.carbon_ray/<cluster> on the head")
+
+    @model_validator(mode="after")
+    def _weather_is_of_the_present(self) -> Self:
+        if self.forecasting.weather is not None and self.clock.mode != "system":
+            raise ValueError("forecasting.weather needs clock.mode 'system': on a replayed day there is no forecast of that day's weather")
+        return self

@@ -25,6 +25,7 @@ from carbon_ray.forecasting.model import ManyZoneModel, Recipe, Said, ZoneModel
 from carbon_ray.forecasting.naive import Ewma
 from carbon_ray.forecasting.past import ZonePast
 from carbon_ray.forecasting.signals import DAY
+from carbon_ray.forecasting.told import lacks
 from carbon_ray.forecasting.track import Lesson, Track, blended, score_at
 from carbon_ray.forecasting.training import MIN_TRAIN_HOURS, train
 from carbon_ray.forecasting.weather import WeatherRuns
@@ -61,14 +62,16 @@ class LightGbm:
         refit_days: Whole days between trainings, counted from 1970.
         train_until_at: Nothing later is learned from (it is still looked at when forecasting); None = no limit. Aware UTC.
         model: Trained elsewhere: never trains itself then.
+        tracks: What was said of each zone lately, by a name of zone, kind and source; goes on with every forecast. Hand over what another
+            one has gathered to go on from there.
     """
 
     recipe: Recipe = field(default_factory=Recipe)
     refit_days: int = 28
     train_until_at: datetime | None = None
     model: ManyZoneModel | None = field(default=None, repr=False, compare=False)
+    tracks: dict[str, Track] = field(default_factory=dict, repr=False, compare=False)
     _trained: dict[tuple[datetime, tuple[str, ...]], ManyZoneModel] = field(default_factory=dict, init=False, repr=False, compare=False)
-    _tracks: dict[str, Track] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     name: ClassVar[str] = "lightgbm"
 
@@ -92,8 +95,8 @@ class LightGbm:
             history: By zone.
             now: Aware UTC.
             horizon_s: Seconds.
-            context: By zone, what is known beside the intensity; zones may be missing. A model uses what it was trained with. A zone
-                that has a typical year here and no history is forecast too.
+            context: By zone, what is known beside the intensity; zones may be missing. A model uses what it was trained with; a
+                zone that lacks that now is forecast as by `ewma`. A zone that has a typical year here and no history is forecast too.
 
         Raises:
             ForecastError: A zone has no interval that ended by `now`.
@@ -108,7 +111,7 @@ class LightGbm:
             for zone, one in beside.items()
             if one.typical is not None and (zone not in history or windows[zone].past * history[zone].step_s < COLD_S)
         }
-        ready = {zone: past for zone, past in ready.items() if zone not in cold}
+        ready = {zone: past for zone, past in ready.items() if zone not in cold and model is not None and not lacks(model, past)}
         plain = {zone: series for zone, series in history.items() if zone not in ready and zone not in cold}
         made = Ewma().forecast(plain, now=now, horizon_s=horizon_s) if plain else {}
         if model is not None and ready:
@@ -157,11 +160,11 @@ class LightGbm:
         zone, at = series.zone, past.start_at + timedelta(hours=len(past))
         own = model.zones.get(zone) or stranger(model)
         key = f"{zone}/{series.kind}/{series.provenance.provider}"
-        track = self._tracks.get(key)
+        track = self.tracks.get(key)
         if track is None or track.size.shape[1] != model.recipe.leads:
             track = Track.empty(model.recipe.leads)
         lesson = Lesson.of(own, track, past, at)
-        self._tracks[key] = track.and_then(at, said, other)
+        self.tracks[key] = track.and_then(at, said, other)
         hours = quantiles_of(said, lesson, own, other)
         per_hour = round(S_PER_H / series.step_s)
         # Stale history: its end is the issue, and the first hours ahead are already past.

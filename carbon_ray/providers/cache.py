@@ -8,9 +8,12 @@ from datetime import datetime, timedelta
 
 from carbon_ray.core.clock import wall_now
 from carbon_ray.core.errors import ProviderError, ProviderResponseError
+from carbon_ray.core.forecast import Forecast
 from carbon_ray.core.intensity import IntensityKind, IntensitySeries
-from carbon_ray.providers.base import HistoryProvider, require_window
+from carbon_ray.providers.base import ForecastProvider, HistoryProvider, MixProvider, require_window
+from carbon_ray.providers.beside_store import BesideStore
 from carbon_ray.providers.history_store import HistoryStore
+from carbon_ray.providers.mix import GenerationMix
 from carbon_ray.providers.pieces import FetchRule, Piece, joined, span_to_ask
 from carbon_ray.providers.plausible import is_another_series, require_answer
 
@@ -22,7 +25,7 @@ change of method."""
 
 
 class CachedProvider:
-    """History of another provider, kept on disk.
+    """History of another provider, kept on disk, and beside it what the provider tells of generation and of the future.
 
     Answers are checked before they are kept. One that contradicts most of what the source said before is refused, until the source
     has insisted on it for `doubt_s`; then all that is stored of the zone is dropped.
@@ -47,6 +50,7 @@ class CachedProvider:
         self._provider, self._store, self._rule, self._now = provider, store, rule, now
         self._doubt = timedelta(seconds=doubt_s)
         self._doubted_since: dict[str, datetime] = {}
+        self._beside = BesideStore(store.folder, provider.kind)
 
     @property
     def name(self) -> str:
@@ -93,6 +97,33 @@ class CachedProvider:
             log.info("%s is served as it is stored: %s", zone, error)
             return stored
         return self._served(pieces, zone, start_at, end_at)
+
+    def mix(self, zone: str, start_at: datetime, end_at: datetime) -> GenerationMix | None:
+        """Hourly generation in the whole hours of `[start_at, end_at)`, kept as history is; None where the source has or tells none.
+
+        Raises:
+            ProviderError: As raised by the source, where nothing of the window is kept.
+            ValueError: The window is empty or not in UTC.
+        """
+        source = self._provider
+        if not isinstance(source, MixProvider):
+            return None
+        return self._beside.mix(zone, start_at, end_at, ask=lambda one, two: source.mix(zone, one, two), now=self._now(), rule=self._rule)
+
+    def forecast(self, zone: str, horizon_s: float) -> Forecast | None:
+        """The newest forecast, asked for again as provisional history is; where the source fails the last one, until it is over.
+
+        None where the source issues none.
+
+        Raises:
+            ProviderError: As raised by the source, where no forecast of the present is kept.
+        """
+        source = self._provider
+        if not isinstance(source, ForecastProvider):
+            return None
+        return self._beside.forecast(
+            zone, horizon_s, ask=lambda: source.forecast(zone, horizon_s), now=self._now(), recheck_s=self._rule.recheck_s
+        )
 
     def _was_cut_short(self, pieces: tuple[Piece, ...], end_at: datetime) -> bool:
         """True if an interval that has ended since was under way when it was fetched: what is stored of it is not its value."""

@@ -12,7 +12,8 @@ from carbon_ray.core.clock import parse_utc
 from carbon_ray.core.errors import ConfigError, ProviderError, ProviderNoDataError, TraceFormatError, UnknownZoneError
 from carbon_ray.core.intensity import IntensityKind, IntensitySeries, Provenance
 from carbon_ray.core.units import G_PER_KG, gco2_per_kwh_of_lb_per_mwh
-from carbon_ray.providers.base import Capabilities, require_window
+from carbon_ray.providers.base import require_window
+from carbon_ray.providers.file_source import FileSource
 from carbon_ray.providers.readings import Readings
 from carbon_ray.providers.services.carbon_aware_sdk import duration
 from carbon_ray.providers.services.fields import MAX_GCO2_PER_KWH, plausible_at
@@ -28,7 +29,7 @@ GCO2_PER_KWH_OF: Mapping[str, float] = {
 MAX_FILE_BYTES = 256 * 2**20
 
 
-class CarbonAwareFileProvider:
+class CarbonAwareFileProvider(FileSource[Readings]):
     """History from one file of the Carbon Aware SDK.
 
     A file states neither unit nor kind, so both must be said. A time without an offset is UTC, and the provenance says so. An
@@ -57,54 +58,25 @@ class CarbonAwareFileProvider:
         zones: Sequence[str] | None = None,
         default_duration_s: float = 3600.0,
     ) -> None:
-        try:
-            self._kind = IntensityKind(kind)
-        except ValueError:
-            raise ConfigError(f"unknown intensity kind {kind!r}; use one of {', '.join(IntensityKind)}") from None
+        super().__init__(path, kind)
         if unit not in GCO2_PER_KWH_OF:
             raise ConfigError(f"unknown unit {unit!r} of {path}; use one of {', '.join(GCO2_PER_KWH_OF)}")
         if not 60 <= default_duration_s <= 86_400:
             raise ConfigError(f"default_duration_s must be between 60 and 86400, got {default_duration_s!r}")
-        self._path = Path(path)
         rows, notes = read_emissions(self._path, unit, timedelta(seconds=default_duration_s))
         provenance = Provenance(provider=self.name, detail="; ".join([self._path.name, *notes]))
-        self._readings: dict[str, Readings] = {}
+        served: dict[str, Readings] = {}
         for zone, found in sorted(rows.items()):
             try:
                 readings = readings_of(found, zone=zone, kind=self._kind, provenance=provenance, newest_at=None)
             except ProviderError as error:
                 raise TraceFormatError(str(path), f"location {zone}: {error.problem}") from None
             if readings is not None:
-                self._readings[zone] = readings
+                served[zone] = readings
         for zone in zones or ():
-            if zone not in self._readings:
-                raise UnknownZoneError(zone, tuple(self._readings))
-        if zones is not None:
-            self._readings = {zone: self._readings[zone] for zone in sorted(set(zones))}
-
-    def __repr__(self) -> str:
-        return f"CarbonAwareFileProvider({str(self._path)!r}, kind={self._kind.value!r}, zones={self.zones()!r})"
-
-    @property
-    def kind(self) -> IntensityKind:
-        """The kind that was said."""
-        return self._kind
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """History of the file's locations."""
-        return Capabilities(
-            history=True,
-            forecast=False,
-            mix=False,
-            marginal=self._kind is IntensityKind.MARGINAL,
-            zones=self.zones(),
-            resolution_s=min((one.step_s for one in self._readings.values()), default=3600.0),
-        )
-
-    def zones(self) -> tuple[str, ...]:
-        """The locations it serves, sorted."""
-        return tuple(self._readings)
+            if zone not in served:
+                raise UnknownZoneError(zone, tuple(served))
+        self._found = served if zones is None else {zone: served[zone] for zone in sorted(set(zones))}
 
     def readings(self, zone: str, start_at: datetime, end_at: datetime) -> Readings | None:
         """What it has of `[start_at, end_at)`.
@@ -114,9 +86,7 @@ class CarbonAwareFileProvider:
             ValueError: The window is empty or not in UTC.
         """
         require_window(start_at, end_at)
-        if zone not in self._readings:
-            raise UnknownZoneError(zone, self.zones())
-        return self._readings[zone].window(start_at, end_at)
+        return self._of(zone).window(start_at, end_at)
 
     def history(self, zone: str, start_at: datetime, end_at: datetime) -> IntensitySeries:
         """The intervals that intersect `[start_at, end_at)`.
@@ -128,7 +98,7 @@ class CarbonAwareFileProvider:
         """
         readings = self.readings(zone, start_at, end_at)
         if readings is None or start_at < readings.start_at or end_at > readings.end_at:
-            whole = self._readings[zone]
+            whole = self._of(zone)
             raise ProviderNoDataError(
                 self.name,
                 zone,

@@ -24,11 +24,13 @@ from carbon_ray.core.errors import (
     ProviderUnavailable,
     UnknownZoneError,
 )
+from carbon_ray.core.forecast import Forecast
 from carbon_ray.core.intensity import IntensityKind, IntensitySeries
-from carbon_ray.providers.base import HistoryProvider, require_window
+from carbon_ray.providers.base import ForecastProvider, HistoryProvider, MixProvider, require_window
 from carbon_ray.providers.breaker import BreakerRule, Circuit
 from carbon_ray.providers.cache import CachedProvider
 from carbon_ray.providers.guarded import GuardedSource
+from carbon_ray.providers.mix import GenerationMix
 from carbon_ray.providers.recent import LAGS, recent
 
 log = logging.getLogger(__name__)
@@ -180,6 +182,35 @@ class ProviderChain:
             return recent(source, zone, start_at, now, rung=rung, stale_after=self._stale_after)
 
         return self._first(zone, ask)
+
+    def mix(self, zone: str, start_at: datetime, end_at: datetime) -> GenerationMix | None:
+        """Generation from the source that serves the zone now, and from no other: only its own mix goes with its history.
+
+        Returns:
+            None where it has or tells none, or where no source has served yet.
+
+        Raises:
+            ProviderError: It does not answer.
+        """
+        source = self._serves(zone)
+        return source.mix(zone, start_at, end_at) if isinstance(source, MixProvider) else None
+
+    def forecast(self, zone: str, horizon_s: float) -> Forecast | None:
+        """The forecast that the source which serves the zone now has issued itself.
+
+        Returns:
+            None where it issues none, or where no source has served yet.
+
+        Raises:
+            ProviderError: It does not answer.
+        """
+        source = self._serves(zone)
+        return source.forecast(zone, horizon_s) if isinstance(source, ForecastProvider) else None
+
+    def _serves(self, zone: str) -> HistoryProvider | None:
+        with self._lock:
+            name = self._serving.get(zone)
+        return next((member.source for member in self._members if member.link.name == name), None)
 
     def health(self) -> tuple[SourceHealth, ...]:
         """How each source does, in order."""

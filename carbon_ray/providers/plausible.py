@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from carbon_ray.core.errors import ProviderResponseError
+from carbon_ray.core.forecast import Forecast
 from carbon_ray.core.intensity import IntensityKind, IntensitySeries
 
 MOST_GCO2_PER_KWH = 4000.0
@@ -43,6 +44,27 @@ def require_answer(series: IntensitySeries, *, provider: str, kind: IntensityKin
         problem = "answered with intervals outside of what was asked for"
     elif (highest := float(series.values_gco2_per_kwh.max())) > MOST_GCO2_PER_KWH:
         problem = f"answered with {highest:.4g} gCO2e/kWh; no grid emits more than {MOST_GCO2_PER_KWH:g}"
+    if problem:
+        raise ProviderResponseError(provider, zone, problem)
+
+
+def require_forecast(forecast: Forecast, *, provider: str, kind: IntensityKind, zone: str, now: datetime) -> None:
+    """Refuse a source's forecast that is not what was asked for, or cannot be.
+
+    Raises:
+        ProviderResponseError: Another kind, another zone, issued in the future, over already, or values above what is possible.
+    """
+    problem = ""
+    if forecast.kind is not kind:
+        problem = f"forecast {forecast.kind} when asked for {kind}; kinds are never mixed"
+    elif forecast.zone != zone:
+        problem = f"forecast zone {forecast.zone}"
+    elif forecast.issued_at > now:
+        problem = f"issued its forecast at {forecast.issued_at:%Y-%m-%dT%H:%M:%SZ}, which is still to come"
+    elif forecast.end_at <= now:
+        problem = f"forecast what was over at {forecast.end_at:%Y-%m-%dT%H:%MZ}"
+    elif (highest := max(float(one.max()) for one in forecast.quantiles_gco2_per_kwh.values())) > MOST_GCO2_PER_KWH:
+        problem = f"forecast {highest:.4g} gCO2e/kWh; no grid emits more than {MOST_GCO2_PER_KWH:g}"
     if problem:
         raise ProviderResponseError(provider, zone, problem)
 

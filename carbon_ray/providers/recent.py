@@ -15,6 +15,9 @@ LAGS = tuple(timedelta(hours=count) for count in (0, 1, 2, 3, 4, 6, 9, 12, 18, 2
 LEAST = timedelta(days=2)
 """Shortest history that is of use to a forecaster."""
 
+SPANS = (*(timedelta(days=days) for days in (365, 180, 90, 45, 21, 7)), LEAST)
+"""Where a source does not reach back as far as asked, the longest of these that it has is taken."""
+
 
 def recent(
     provider: HistoryProvider, zone: str, start_at: datetime, now: datetime, *, rung: int = 0, stale_after: timedelta = LAGS[-1]
@@ -52,13 +55,17 @@ def recent(
 
 
 def _longest(provider: HistoryProvider, zone: str, start_at: datetime, end_at: datetime) -> IntensitySeries:
-    """All of the window, or the last two days of it where the source begins later."""
+    """All of the window, or as much of its end as there is, where the source begins later."""
     try:
         return provider.history(zone, start_at, end_at)
-    except ProviderNoDataError:
-        if start_at >= end_at - LEAST:
-            raise
-        return provider.history(zone, end_at - LEAST, end_at)
+    except ProviderNoDataError as error:
+        missing = error
+    for span in (one for one in SPANS if end_at - one > start_at):
+        try:
+            return provider.history(zone, end_at - span, end_at)
+        except ProviderNoDataError:
+            continue
+    raise missing
 
 
 @runtime_checkable

@@ -9,11 +9,12 @@ from typing import ClassVar
 
 from carbon_ray.core.errors import ConfigError, TraceFormatError, UnknownZoneError
 from carbon_ray.core.intensity import IntensityKind, IntensitySeries
-from carbon_ray.providers.base import Capabilities, covering
+from carbon_ray.providers.base import covering
+from carbon_ray.providers.file_source import FileSource
 from carbon_ray.providers.trace_file import read_trace
 
 
-class TraceProvider:
+class TraceProvider(FileSource[IntensitySeries]):
     """History from one trace file.
 
     The file has the columns `zone`, `time_utc` (start of the interval), `gco2_per_kwh` and `kind`; `source`, where it is
@@ -37,13 +38,9 @@ class TraceProvider:
     def __init__(
         self, path: str | Path, kind: IntensityKind | str = IntensityKind.AVERAGE_LIFECYCLE, zones: Sequence[str] | None = None
     ) -> None:
-        try:
-            self._kind = IntensityKind(kind)
-        except ValueError:
-            raise ConfigError(f"unknown intensity kind {kind!r}; use one of {', '.join(IntensityKind)}") from None
+        super().__init__(path, kind)
         if zones is not None and (isinstance(zones, str) or not zones):
             raise ConfigError(f"zones must be a list of at least one zone, or left out for all, got {zones!r}")
-        self._path = Path(path)
         series = read_trace(self._path)
         of_kind = {zone: one for (zone, its_kind), one in series.items() if its_kind is self._kind}
         if not of_kind:
@@ -52,31 +49,7 @@ class TraceProvider:
         for zone in zones or ():
             if zone not in of_kind:
                 raise UnknownZoneError(zone, tuple(of_kind))
-        self._series = {zone: of_kind[zone] for zone in sorted(zones or of_kind)}
-
-    def __repr__(self) -> str:
-        return f"TraceProvider({str(self._path)!r}, kind={self._kind.value!r}, zones={self.zones()!r})"
-
-    @property
-    def kind(self) -> IntensityKind:
-        """The kind that was asked for."""
-        return self._kind
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """History of the file's zones, at the file's shortest step."""
-        return Capabilities(
-            history=True,
-            forecast=False,
-            mix=False,
-            marginal=self._kind is IntensityKind.MARGINAL,
-            zones=self.zones(),
-            resolution_s=min(series.step_s for series in self._series.values()),
-        )
-
-    def zones(self) -> tuple[str, ...]:
-        """The zones it serves, sorted."""
-        return tuple(self._series)
+        self._found = {zone: of_kind[zone] for zone in sorted(zones or of_kind)}
 
     def span(self, zone: str) -> tuple[datetime, datetime]:
         """Start and end of the zone's data: `[start_at, end_at)`, aware UTC.
@@ -96,9 +69,3 @@ class TraceProvider:
             ValueError: The window is empty or not in UTC.
         """
         return covering(self._of(zone), start_at, end_at, provider=f"trace {self._path.name}")
-
-    def _of(self, zone: str) -> IntensitySeries:
-        try:
-            return self._series[zone]
-        except KeyError:
-            raise UnknownZoneError(zone, self.zones()) from None

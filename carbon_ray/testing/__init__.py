@@ -8,12 +8,24 @@ from typing import TYPE_CHECKING, Any
 from carbon_ray.core.clock import ManualClock
 from carbon_ray.testing.forecasts import FakeForecasts
 from carbon_ray.testing.providers import FakeProvider, PerfectForecaster
+from carbon_ray.testing.tasks import FakeTasks
 
 if TYPE_CHECKING:
     from carbon_ray.testing.cluster import FakeCluster
     from carbon_ray.testing.services import Asked, FakeService, FakeWorld, Reply
 
-__all__ = ["Asked", "FakeCluster", "FakeForecasts", "FakeProvider", "FakeService", "FakeWorld", "ManualClock", "PerfectForecaster", "Reply"]
+__all__ = [
+    "Asked",
+    "FakeCluster",
+    "FakeForecasts",
+    "FakeProvider",
+    "FakeService",
+    "FakeTasks",
+    "FakeWorld",
+    "ManualClock",
+    "PerfectForecaster",
+    "Reply",
+]
 
 _HOMES = {"FakeCluster": "cluster", "Asked": "services", "FakeService": "services", "FakeWorld": "services", "Reply": "services"}
 

@@ -60,7 +60,7 @@ def test_a_surprise_in_a_round_is_logged_and_survived(caplog: pytest.LogCaptureF
     refreshing.start()
     assert refreshing.wait_for_round(LONG_S)
     assert refreshing.do(lambda: 5) == 5
-    assert "forecast refresh failed" in caplog.text
+    assert "forecast-refresh failed" in caplog.text
 
 
 def in_thread(pool: ThreadPoolExecutor, call: Callable[[], object]) -> Callable[[], object]:

@@ -19,8 +19,9 @@ from carbon_ray.providers.keys import KEY_FILE_VARIABLE, find_secret
 from carbon_ray.providers.mix import GenerationMix
 from carbon_ray.providers.readings import Readings
 from carbon_ray.providers.trace import TraceProvider
+from carbon_ray.providers.weather import WeatherForecast
 from carbon_ray.testing import FakeService, FakeWorld, Reply
-from tests.providers.services.samples import END, KITS, NOW, START, TOKEN, Kit, reply
+from tests.providers.services.samples import END, NOW, SERVICES, START, TOKEN, WEATHER, Kit, reply
 
 STATUSES = (200, 200, 200, 200, 204, 400, 401, 403, 404, 429, 500, 501)
 TYPES = ("application/json", "text/xml", "text/plain", "text/html", "application/problem+json", "")
@@ -44,10 +45,9 @@ class Fuzzed:
         self._answer = answer
         provider: Any = self.kit.make(FakeService(self._reply).transport, FakeWorld(NOW), network=PATIENCE)
         zone = self.kit.zone
-        asks: list[Callable[[], object]] = [
-            lambda: provider.history(zone, START, END),
-            lambda: provider.readings(zone, START - timedelta(days=40), END + timedelta(hours=2)),
-        ]
+        asks: list[Callable[[], object]] = [lambda: self.kit.ask(provider)]
+        if self.kit is not WEATHER:
+            asks.append(lambda: provider.readings(zone, START - timedelta(days=40), END + timedelta(hours=2)))
         if self.kit.forecast is not None:
             asks.append(lambda: provider.forecast(zone, 86400.0))
         if hasattr(provider, "mix"):
@@ -85,6 +85,11 @@ def require_sound(result: object) -> None:
             assert (one.median.values_gco2_per_kwh <= 3000 + 1e-6).all()
         elif isinstance(one, GenerationMix):
             assert one.count > 0
+        elif isinstance(one, WeatherForecast):
+            assert one.count > 0
+            assert one.issued_at <= NOW
+            assert one.start_at <= NOW + timedelta(minutes=5)
+            assert not (one.values["wind_speed_m_per_s"] < 0).any()
 
 
 def read_file(name: str, body: bytes) -> None:
@@ -127,7 +132,7 @@ def seeds(name: str) -> list[bytes]:
             b'{"northeurope":{"Name":"IE"}}',
             b"CARBON_RAY_EIA_KEY=abc\n",
         ]
-    kit = next(kit for kit in KITS if kit.name == name)
+    kit = next(kit for kit in SERVICES if kit.name == name)
     found = []
     for make in (kit.history, kit.forecast):
         for values in ([], [200.0, None, 210.0]) if make is not None else ():
@@ -136,4 +141,4 @@ def seeds(name: str) -> list[bytes]:
     return found
 
 
-FUZZED: Sequence[Fuzzed] = tuple(Fuzzed(kit) for kit in KITS)
+FUZZED: Sequence[Fuzzed] = tuple(Fuzzed(kit) for kit in SERVICES)

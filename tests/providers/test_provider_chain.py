@@ -267,7 +267,7 @@ def test_a_source_that_is_too_late_has_none() -> None:
 def test_a_short_history_is_taken_as_it_is_also_before_a_stand_in_with_more() -> None:
     bench = Bench(source("first", 100.0), source("second", 200.0))
     found = bench.chain.recent("DE", T0 - 90 * DAY, T0)
-    assert (found.provenance.provider, found.start_at) == ("first", T0 - 2 * DAY)
+    assert (found.provenance.provider, found.start_at) == ("first", T0 - 21 * DAY)
     assert LAGS[0] == timedelta(0)
 
 

@@ -91,15 +91,7 @@ class CarbonAwareSdkProvider(Service):
     @property
     def capabilities(self) -> Capabilities:
         """History and forecasts, where its source has them."""
-        return Capabilities(
-            history=True,
-            forecast=True,
-            mix=False,
-            marginal=self._kind is IntensityKind.MARGINAL,
-            zones=self.zones(),
-            resolution_s=_STEP_S,
-            horizon_s=_HORIZON_H * S_PER_H,
-        )
+        return self._able(resolution_s=_STEP_S, horizon_s=_HORIZON_H * S_PER_H)
 
     def _history(self, zone: str, start_at: datetime, end_at: datetime) -> Readings | None:
         """What it has of `[start_at, end_at)`. Fractions of a minute in its stamps are cut off."""

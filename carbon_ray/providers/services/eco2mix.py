@@ -15,16 +15,16 @@ from pydantic import Field
 from carbon_ray.core.errors import ConfigError, ProviderError, ProviderQuotaError, ProviderRequestError, ProviderResponseError
 from carbon_ray.core.intensity import IntensityKind
 from carbon_ray.providers.base import Capabilities, require_window
-from carbon_ray.providers.factors import DEFAULT_SET, factor_table
 from carbon_ray.providers.mix import Fuel, GenerationMix
 from carbon_ray.providers.readings import Readings
 from carbon_ray.providers.services.answer import Answer
 from carbon_ray.providers.services.client import Question
 from carbon_ray.providers.services.fields import Number, Payload, Stamp, read_payload
 from carbon_ray.providers.services.grid import readings_of, stepped
+from carbon_ray.providers.services.mix_service import MixService
 from carbon_ray.providers.services.mixing import FuelRow, mix_of
 from carbon_ray.providers.services.network import NetworkSettings
-from carbon_ray.providers.services.service import Service, whole_hours
+from carbon_ray.providers.services.service import whole_hours
 from carbon_ray.providers.services.surroundings import Surroundings
 
 _STEP = timedelta(minutes=15)
@@ -51,7 +51,7 @@ class _Record(Payload):
 _FUELS: tuple[Fuel, ...] = (*(Fuel.OIL, Fuel.COAL, Fuel.GAS, Fuel.NUCLEAR, Fuel.WIND, Fuel.SOLAR, Fuel.HYDRO, Fuel.BIOMASS, Fuel.BATTERY),)
 
 
-class Eco2mixProvider(Service):
+class Eco2mixProvider(MixService):
     """History and mix of France.
 
     Args:
@@ -68,6 +68,7 @@ class Eco2mixProvider(Service):
 
     name: ClassVar[str] = "eco2mix"
     kinds: ClassVar = (IntensityKind.AVERAGE_DIRECT, IntensityKind.AVERAGE_LIFECYCLE)
+    published: ClassVar = (IntensityKind.AVERAGE_DIRECT,)
     usual_base_url: ClassVar[str | None] = "https://odre.opendatasoft.com/api/explore/v2.1"
     known_areas: ClassVar = {"FR": "France"}
     usual_network: ClassVar = NetworkSettings(cache_s=600.0, min_interval_s=0.5)
@@ -85,25 +86,20 @@ class Eco2mixProvider(Service):
         dataset: str = "eco2mix-national-tr",
         surroundings: Surroundings | None = None,
     ) -> None:
-        counted = self._one_kind(kind)
-        if factors is None and counted is IntensityKind.AVERAGE_LIFECYCLE:
-            factors = DEFAULT_SET
-        self._factors = factor_table(factors, counted) if factors is not None else None
         if not isinstance(dataset, str) or not _DATASET.fullmatch(dataset):
             raise ConfigError(f"dataset of eco2mix must be like eco2mix-national-tr, got {dataset!r}")
         self._dataset = dataset
-        super().__init__(kind=kind, zones=zones, areas=areas, base_url=base_url, network=network, surroundings=surroundings)
+        super().__init__(
+            kind=kind, zones=zones, areas=areas, base_url=base_url, network=network, factors=factors, surroundings=surroundings
+        )
 
     @property
     def capabilities(self) -> Capabilities:
         """History and mix in quarter hours."""
-        return Capabilities(history=True, forecast=False, mix=True, marginal=False, zones=self.zones(), resolution_s=_STEP.total_seconds())
+        return self._able(resolution_s=_STEP.total_seconds(), mix=True)
 
-    def _history(self, zone: str, start_at: datetime, end_at: datetime) -> Readings | None:
-        """What it has of `[start_at, end_at)`: the published intensity, or the mix by the factor table."""
-        if self._factors is not None:
-            mix = self.mix(zone, start_at, end_at)
-            return self._factors.intensity_of(mix) if mix is not None else None
+    def _as_published(self, zone: str, start_at: datetime, end_at: datetime) -> Readings | None:
+        """The direct intensity of `[start_at, end_at)` as RTE publishes it."""
         records, answer = self._records(zone, start_at, end_at)
         readings = readings_of(
             stepped([(one.at, one.intensity, None) for one in records], _STEP.total_seconds()),

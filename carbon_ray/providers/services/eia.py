@@ -5,7 +5,7 @@ Production-based, hours to a day late, no forecast. The service names an hour by
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any, ClassVar
 
@@ -15,16 +15,14 @@ from carbon_ray.core.errors import ProviderAuthError, ProviderError, ProviderQuo
 from carbon_ray.core.intensity import IntensityKind
 from carbon_ray.core.units import S_PER_H
 from carbon_ray.providers.base import Capabilities, Quota, require_window
-from carbon_ray.providers.factors import DEFAULT_SET, factor_table
 from carbon_ray.providers.mix import Fuel, GenerationMix
-from carbon_ray.providers.readings import Readings
 from carbon_ray.providers.services.answer import Answer
 from carbon_ray.providers.services.client import Question
 from carbon_ray.providers.services.fields import Number, Payload, UtcStamp, read_payload
+from carbon_ray.providers.services.mix_service import MixService
 from carbon_ray.providers.services.mixing import FuelRow, mix_of
 from carbon_ray.providers.services.network import NetworkSettings
-from carbon_ray.providers.services.service import HOUR, Service, whole_hours
-from carbon_ray.providers.services.surroundings import Surroundings
+from carbon_ray.providers.services.service import HOUR, whole_hours
 from carbon_ray.providers.services.wire import Credentials
 
 PAGE_ROWS = 5000
@@ -71,17 +69,10 @@ class _Page(Payload):
     response: _Response
 
 
-class EiaProvider(Service):
+class EiaProvider(MixService):
     """History and mix of American balancing authorities.
 
-    Args:
-        kind: Life-cycle (default) or direct.
-        zones: See `Service`.
-        areas: Codes of further balancing authorities.
-        base_url: `https://api.eia.gov/v2` by default.
-        network: See `NetworkSettings`.
-        factors: Name of the emission-factor set.
-        surroundings: For tests.
+    Kinds are life-cycle (default) and direct, `areas` are codes of further balancing authorities, the rest is as in `MixService`.
 
     The key is `CARBON_RAY_EIA_KEY`.
     """
@@ -115,38 +106,10 @@ class EiaProvider(Service):
     quota: ClassVar = Quota(requests=9000, per_s=3600.0)
     quota_pause_s: ClassVar[float] = 3600.0
 
-    def __init__(
-        self,
-        *,
-        kind: IntensityKind | str | None = None,
-        zones: Sequence[str] | None = None,
-        areas: Mapping[str, str] | None = None,
-        base_url: str | None = None,
-        network: Mapping[str, Any] | None = None,
-        factors: str = DEFAULT_SET,
-        surroundings: Surroundings | None = None,
-    ) -> None:
-        self._factors = factor_table(factors, self._one_kind(kind))
-        super().__init__(kind=kind, zones=zones, areas=areas, base_url=base_url, network=network, surroundings=surroundings)
-
     @property
     def capabilities(self) -> Capabilities:
         """Hourly history and mix."""
-        return Capabilities(
-            history=True,
-            forecast=False,
-            mix=True,
-            marginal=False,
-            zones=self.zones(),
-            resolution_s=S_PER_H,
-            quota=self._quota,
-            needs_key=True,
-        )
-
-    def _history(self, zone: str, start_at: datetime, end_at: datetime) -> Readings | None:
-        """What it has of `[start_at, end_at)`, by the factor table."""
-        mix = self.mix(zone, start_at, end_at)
-        return self._factors.intensity_of(mix) if mix is not None else None
+        return self._able(resolution_s=S_PER_H, mix=True)
 
     def mix(self, zone: str, start_at: datetime, end_at: datetime) -> GenerationMix | None:
         """Net generation by fuel in `[start_at, end_at)`, page by page."""

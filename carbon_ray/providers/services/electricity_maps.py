@@ -113,18 +113,8 @@ class ElectricityMapsProvider(Service):
     @property
     def capabilities(self) -> Capabilities:
         """Hourly history, mix, and, for the life-cycle kind, three days of forecast at most; the plan may give less."""
-        has_forecast = self._kind is IntensityKind.AVERAGE_LIFECYCLE
-        return Capabilities(
-            history=True,
-            forecast=has_forecast,
-            mix=True,
-            marginal=False,
-            zones=self._zones or (),
-            resolution_s=_STEP_S,
-            horizon_s=self._max_horizon_h * S_PER_H if has_forecast else 0.0,
-            quota=self._quota,
-            needs_key=True,
-        )
+        horizon_s = self._max_horizon_h * S_PER_H if self._kind is IntensityKind.AVERAGE_LIFECYCLE else 0.0
+        return self._able(resolution_s=_STEP_S, horizon_s=horizon_s, mix=True, zones=self._zones or ())
 
     def zones(self) -> tuple[str, ...]:
         """The zones it was set to serve; else all of the service, which is asked.

@@ -55,16 +55,7 @@ class EnergiDataServiceProvider(Service):
     @property
     def capabilities(self) -> Capabilities:
         """History and forecasts to the end of tomorrow in steps of five minutes."""
-        return Capabilities(
-            history=True,
-            forecast=True,
-            mix=False,
-            marginal=False,
-            zones=self.zones(),
-            resolution_s=_STEP.total_seconds(),
-            horizon_s=24 * S_PER_H,
-            quota=self._quota,
-        )
+        return self._able(resolution_s=_STEP.total_seconds(), horizon_s=24 * S_PER_H)
 
     def _history(self, zone: str, start_at: datetime, end_at: datetime) -> Readings | None:
         """What it has of `[start_at, end_at)`."""

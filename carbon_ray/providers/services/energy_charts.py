@@ -51,15 +51,7 @@ class EnergyChartsProvider(Service):
     @property
     def capabilities(self) -> Capabilities:
         """History and about a day of forecast in quarter hours."""
-        return Capabilities(
-            history=True,
-            forecast=True,
-            mix=False,
-            marginal=False,
-            zones=self.zones(),
-            resolution_s=_STEP_S,
-            horizon_s=24 * S_PER_H,
-        )
+        return self._able(resolution_s=_STEP_S, horizon_s=24 * S_PER_H)
 
     def _history(self, zone: str, start_at: datetime, end_at: datetime) -> Readings | None:
         """What was measured of `[start_at, end_at)`; forecasts are left out."""

@@ -5,23 +5,21 @@ Production-based: imports are not in. The service has day-ahead forecasts of win
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from carbon_ray.core.errors import ProviderAuthError, ProviderError, ProviderRequestError, ProviderResponseError
 from carbon_ray.core.intensity import IntensityKind
 from carbon_ray.providers.base import Capabilities, Quota, require_window
-from carbon_ray.providers.factors import DEFAULT_SET, factor_table
 from carbon_ray.providers.mix import Fuel, GenerationMix
-from carbon_ray.providers.readings import Readings
 from carbon_ray.providers.services.answer import Answer
 from carbon_ray.providers.services.client import Question
 from carbon_ray.providers.services.entsoe_document import Acknowledged, read_document
+from carbon_ray.providers.services.mix_service import MixService
 from carbon_ray.providers.services.mixing import FuelRow, mix_of
 from carbon_ray.providers.services.network import NetworkSettings
-from carbon_ray.providers.services.service import Service, chunks, whole_hours
-from carbon_ray.providers.services.surroundings import Surroundings
+from carbon_ray.providers.services.service import chunks, whole_hours
 from carbon_ray.providers.services.wire import Credentials
 
 _CHUNK, _LEAST_CHUNK = timedelta(days=30), timedelta(hours=1)
@@ -53,17 +51,10 @@ FUELS: Mapping[str, Fuel] = {
 """Fuels by the service's code; any other counts as unknown."""
 
 
-class EntsoeProvider(Service):
+class EntsoeProvider(MixService):
     """History and mix of Europe's bidding zones.
 
-    Args:
-        kind: Life-cycle (default) or direct.
-        zones: See `Service`.
-        areas: EIC codes of further zones.
-        base_url: `https://web-api.tp.entsoe.eu` by default.
-        network: See `NetworkSettings`.
-        factors: Name of the emission-factor set.
-        surroundings: For tests.
+    Kinds are life-cycle (default) and direct, `areas` are EIC codes of further zones, the rest is as in `MixService`.
 
     The key is `CARBON_RAY_ENTSOE_TOKEN`.
     """
@@ -117,38 +108,10 @@ class EntsoeProvider(Service):
     quota: ClassVar = Quota(requests=400, per_s=60.0)
     quota_pause_s: ClassVar[float] = 600.0
 
-    def __init__(
-        self,
-        *,
-        kind: IntensityKind | str | None = None,
-        zones: Sequence[str] | None = None,
-        areas: Mapping[str, str] | None = None,
-        base_url: str | None = None,
-        network: Mapping[str, Any] | None = None,
-        factors: str = DEFAULT_SET,
-        surroundings: Surroundings | None = None,
-    ) -> None:
-        self._factors = factor_table(factors, self._one_kind(kind))
-        super().__init__(kind=kind, zones=zones, areas=areas, base_url=base_url, network=network, surroundings=surroundings)
-
     @property
     def capabilities(self) -> Capabilities:
         """History and mix in steps of a quarter of an hour to an hour."""
-        return Capabilities(
-            history=True,
-            forecast=False,
-            mix=True,
-            marginal=False,
-            zones=self.zones(),
-            resolution_s=900.0,
-            quota=self._quota,
-            needs_key=True,
-        )
-
-    def _history(self, zone: str, start_at: datetime, end_at: datetime) -> Readings | None:
-        """What it has of `[start_at, end_at)`, by the factor table."""
-        mix = self.mix(zone, start_at, end_at)
-        return self._factors.intensity_of(mix) if mix is not None else None
+        return self._able(resolution_s=900.0, mix=True)
 
     def mix(self, zone: str, start_at: datetime, end_at: datetime) -> GenerationMix | None:
         """Generation by fuel in `[start_at, end_at)`, a month in one request."""

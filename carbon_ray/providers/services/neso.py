@@ -55,15 +55,7 @@ class NesoProvider(Service):
     @property
     def capabilities(self) -> Capabilities:
         """History and two days of forecast in half hours."""
-        return Capabilities(
-            history=True,
-            forecast=True,
-            mix=False,
-            marginal=False,
-            zones=self.zones(),
-            resolution_s=_STEP.total_seconds(),
-            horizon_s=_HORIZON.total_seconds(),
-        )
+        return self._able(resolution_s=_STEP.total_seconds(), horizon_s=_HORIZON.total_seconds())
 
     def _history(self, zone: str, start_at: datetime, end_at: datetime) -> Readings | None:
         """What it has of `[start_at, end_at)`: measured where it is, otherwise what it had estimated for a slot that is over."""

@@ -115,17 +115,7 @@ class WattTimeProvider(Service):
     @property
     def capabilities(self) -> Capabilities:
         """History and three days of forecast, marginal."""
-        return Capabilities(
-            history=True,
-            forecast=True,
-            mix=False,
-            marginal=True,
-            zones=self._zones or (),
-            resolution_s=_STEP.total_seconds(),
-            horizon_s=MAX_HORIZON_H * S_PER_H,
-            quota=self._quota,
-            needs_key=True,
-        )
+        return self._able(resolution_s=_STEP.total_seconds(), horizon_s=MAX_HORIZON_H * S_PER_H, zones=self._zones or ())
 
     def _history(self, zone: str, start_at: datetime, end_at: datetime) -> Readings | None:
         """What it has of `[start_at, end_at)`, asked for in pieces of thirty days."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,7 +19,7 @@ from carbon_ray.providers.services.energi_data_service import EnergiDataServiceP
 from carbon_ray.providers.services.energy_charts import EnergyChartsProvider
 from carbon_ray.providers.services.entsoe import EntsoeProvider
 from carbon_ray.providers.services.neso import NesoProvider
-from carbon_ray.providers.services.service import Service
+from carbon_ray.providers.services.open_meteo import OpenMeteo
 from carbon_ray.providers.services.watttime import WattTimeProvider
 from carbon_ray.testing import Asked, FakeService, FakeWorld, Reply
 
@@ -33,6 +33,7 @@ KEYS = {
     "CARBON_RAY_ELECTRICITY_MAPS_TOKEN": "planted-em-token-0003",
     "CARBON_RAY_WATTTIME_USERNAME": "planted-user-0004",
     "CARBON_RAY_WATTTIME_PASSWORD": "planted:pass&word 0005",
+    "CARBON_RAY_OPEN_METEO_KEY": "planted-weather/key 0007",
 }
 """With characters that are written otherwise in URLs, and in Base64."""
 TOKEN = "planted-session-token-0006"
@@ -53,10 +54,10 @@ def reply(data: Any, **further: Any) -> Reply:
 class Kit:
     """What the contract needs to know of a service.
 
-    `history` and `forecast` make an answer of values from an instant on; `problem` is the error body it sends.
+    `history` and `forecast` make an answer of values from an instant on.
     """
 
-    cls: type[Service]
+    cls: Any
     zone: str
     step_s: float
     history: Callable[[datetime, Values], Reply]
@@ -69,12 +70,17 @@ class Kit:
 
     @property
     def name(self) -> str:
-        return self.cls.name
+        name: str = self.cls.name
+        return name
 
-    def make(self, transport: httpx.BaseTransport | None, world: FakeWorld, **settings: Any) -> Service:
+    def ask(self, provider: Any) -> Any:
+        """What the service is there for, as one value with a length."""
+        return provider.history(self.zone, START, END)
+
+    def make(self, transport: httpx.BaseTransport | None, world: FakeWorld, **settings: Any) -> Any:
         return self.cls(**{**self.settings, **settings}, surroundings=world.surroundings(transport))
 
-    def served(self, *replies: Reply, now: datetime = NOW, **settings: Any) -> tuple[Service, FakeService, FakeWorld]:
+    def served(self, *replies: Reply, now: datetime = NOW, **settings: Any) -> tuple[Any, FakeService, FakeWorld]:
         """Provider, service and world; the login of WattTime is answered by the way."""
         world, service = FakeWorld(now), FakeService(after_login(replies))
         return self.make(service.transport, world, **settings), service, world
@@ -357,3 +363,48 @@ KITS = (
     ),
 )
 BY_NAME = {kit.name: kit for kit in KITS}
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeatherKit(Kit):
+    """A service of weather: the values are those of the wind, in tenths of m/s."""
+
+    def ask(self, provider: Any) -> Any:
+        return provider.weather(self.zone)
+
+
+UNITS = {
+    "wind_speed_100m": "m/s",
+    "temperature_2m": "°C",
+    "dew_point_2m": "°C",
+    "shortwave_radiation": "W/m²",
+    "precipitation": "mm",
+}
+
+
+def open_meteo(start_at: datetime, values: Values) -> Reply:
+    hours = [f"{start_at + index * timedelta(hours=1):%Y-%m-%dT%H:%M}" for index in range(len(values))]
+    wind = [None if value is None else value / 10 for value in values]
+    others = {code: [None if value is None else 1.5 for value in values] for code in UNITS}
+    place = {
+        "latitude": 52.52,
+        "longitude": 13.42,
+        "utc_offset_seconds": 0,
+        "hourly_units": {"time": "iso8601", **UNITS},
+        "hourly": {"time": hours, **others, "wind_speed_100m": wind},
+    }
+    return reply(place)
+
+
+WEATHER = WeatherKit(
+    cls=OpenMeteo,
+    zone="DE",
+    step_s=3600.0,
+    history=open_meteo,
+    settings={"zones": ["DE"], "areas": {"DE": "52.5,13.4"}},
+    path="/v1/forecast",
+    asks={"latitude": "52.5", "longitude": "13.4", "timezone": "GMT", "wind_speed_unit": "ms", "forecast_days": "9"},
+)
+KEYED_WEATHER = replace(WEATHER, settings={**WEATHER.settings, "plan": "commercial"}, key_in=("param", "apikey"))
+SERVICES: tuple[Kit, ...] = (*KITS, WEATHER)
+"""All that are asked over HTTP, whatever for."""

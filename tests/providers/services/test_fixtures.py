@@ -32,9 +32,8 @@ from carbon_ray.core.errors import (
 from carbon_ray.core.intensity import IntensityKind
 from carbon_ray.providers.carbon_aware_file import CarbonAwareFileProvider, read_locations
 from carbon_ray.providers.mix import Fuel
-from carbon_ray.providers.services.service import Service
 from carbon_ray.testing import FakeService, FakeWorld, Reply
-from tests.providers.services.samples import BY_NAME, TOKEN, acknowledged, after_login, data_requests, entsoe, reply
+from tests.providers.services.samples import BY_NAME, TOKEN, WEATHER, acknowledged, after_login, data_requests, entsoe, reply
 
 ROOT = Path(os.environ.get("CARBON_RAY_FIXTURES", Path(__file__).parents[4] / "shared" / "fixtures"))
 pytestmark = pytest.mark.skipif(not (ROOT / "manifest.json").is_file(), reason=f"no fixtures at {ROOT}; set CARBON_RAY_FIXTURES")
@@ -43,10 +42,8 @@ NOW = datetime(2026, 2, 3, 14, 10, tzinfo=UTC)
 FOLDERS = {
     "electricitymaps": "electricity_maps",
     "energidataservice": "energi_data_service",
-    **{one: one for one in ("watttime", "neso", "energy_charts", "entsoe", "eia", "eco2mix", "carbon_aware_sdk")},
+    **{one: one for one in ("watttime", "neso", "energy_charts", "entsoe", "eia", "eco2mix", "carbon_aware_sdk", "open_meteo")},
 }
-NOT_ASKED = {"open_meteo": "weather, not intensity: it is no provider's"}
-"""Folders whose service is no provider here."""
 
 
 def at(text: str) -> datetime:
@@ -485,6 +482,31 @@ CARBON_AWARE_SDK = {
     "webapi_error_500.json": failing(SDK, ProviderUnavailable, requests=4),
 }
 
+# Open-Meteo
+
+
+def weather(zone: str = "DE") -> Callable[[Any], Any]:
+    return lambda provider: provider.weather(zone)
+
+
+def sky(one: Any) -> tuple[object, ...]:
+    """Start, hours, hours that are known, wind and temperature of the first one."""
+    first = [round(float(one.values[name][0]), 2) for name in ("wind_speed_m_per_s", "temperature_k")]
+    return (one.start_at, len(one), one.count, *first)
+
+
+TWO = {"settings": {"areas": {"DE": "52.5,13.4 59.3,18.1"}}}
+OPEN_METEO = {
+    "forecast.json": Case(do=weather(), makes=sky, expect=(at("2026-02-03T00:00"), 24, 24, 8.83, 274.65)),
+    "forecast_unixtime.json": Case(do=weather(), makes=sky, expect=(at("2026-02-03T14:00"), 6, 6, 8.83, 274.65)),
+    "forecast_two_places.json": Case(do=weather(), makes=sky, expect=(at("2026-02-03T00:00"), 3, 3, 8.72, 274.75), **TWO),
+    "forecast_null_tail.json": Case(do=weather(), makes=sky, expect=(at("2026-02-03T00:00"), 6, 4, 8.83, 274.65)),
+    "forecast_wrong_unit.json": failing(weather(), ProviderResponseError, says="wind_speed_100m in km/h, not in m/s"),
+    "error_400.json": failing(weather(), ProviderRequestError, says="Latitude must be in range"),
+    "error_429.json": Case(do=weather(), makes=ProviderQuotaError, says="Minutely API request limit exceeded", requests=2),
+    "error_502.html": failing(weather(), ProviderUnavailable, requests=4),
+}
+
 CASES: dict[str, dict[str, Case]] = {
     "electricitymaps": ELECTRICITY_MAPS,
     "watttime": WATTTIME,
@@ -495,6 +517,7 @@ CASES: dict[str, dict[str, Case]] = {
     "eia": EIA,
     "eco2mix": ECO2MIX,
     "carbon_aware_sdk": CARBON_AWARE_SDK,
+    "open_meteo": OPEN_METEO,
 }
 
 
@@ -504,8 +527,8 @@ def cases() -> Iterator[Any]:
             yield pytest.param(f"{folder}/{name}", case, id=f"{folder}/{name}")
 
 
-def served(name: str, case: Case) -> tuple[Service, FakeService, FakeWorld]:
-    kit = BY_NAME[FOLDERS[name.partition("/")[0]]]
+def served(name: str, case: Case) -> tuple[Any, FakeService, FakeWorld]:
+    kit = {**BY_NAME, WEATHER.name: WEATHER}[FOLDERS[name.partition("/")[0]]]
     replies = [fixture_reply(name), *(fixture_reply(one) if isinstance(one, str) else one for one in case.then)]
     world, service = FakeWorld(case.now), FakeService(after_login(replies))
     return kit.make(service.transport, world, **case.settings), service, world
@@ -527,9 +550,7 @@ def test_what_comes_of_an_answer(name: str, case: Case) -> None:
 
 
 def test_every_fixture_has_its_case() -> None:
-    listed = {name for name in manifest() if name.partition("/")[0] not in NOT_ASKED}
-    assert {f"{folder}/{name}" for folder, table in CASES.items() for name in table} == listed
-    assert {name.partition("/")[0] for name in manifest()} == {*CASES, *NOT_ASKED}
+    assert {f"{folder}/{name}" for folder, table in CASES.items() for name in table} == set(manifest())
 
 
 def test_the_outcome_is_the_one_that_the_collection_names() -> None:
@@ -539,7 +560,7 @@ def test_the_outcome_is_the_one_that_the_collection_names() -> None:
     for name, one in manifest().items():
         folder, _, file = name.partition("/")
         match = re.search(r"(\w+Error|ProviderUnavailable)$", one["expect"])
-        if folder in NOT_ASKED or match is None or name in partial:
+        if match is None or name in partial:
             continue
         makes = CASES[folder][file].makes
         assert getattr(makes, "__name__", "") == other.get(name, match[1]), name

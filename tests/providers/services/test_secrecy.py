@@ -17,9 +17,9 @@ import pytest
 from carbon_ray.core import codec
 from carbon_ray.core.errors import CarbonRayError
 from carbon_ray.testing import Asked, FakeService, FakeWorld, Reply
-from tests.providers.services.samples import END, KEYS, KITS, NOW, START, TOKEN, Kit, after_login
+from tests.providers.services.samples import KEYED_WEATHER, KEYS, KITS, NOW, START, TOKEN, Kit, after_login
 
-KEYED = [kit for kit in KITS if kit.key_in]
+KEYED = [*(kit for kit in KITS if kit.key_in), KEYED_WEATHER]
 
 
 def forms() -> Iterator[str]:
@@ -38,7 +38,13 @@ def require_no_key(written: str | bytes, where: str) -> None:
 def echo(asked: Asked) -> str:
     """Everything that was asked, the keys first, so that they are within what an excerpt shows: what a careless service sends back."""
     params, headers = dict(asked.params), dict(asked.headers)
-    keys = [params.get("api_key"), params.get("securityToken"), headers.get("auth-token"), headers.get("authorization")]
+    keys = [
+        params.get("api_key"),
+        params.get("apikey"),
+        params.get("securityToken"),
+        headers.get("auth-token"),
+        headers.get("authorization"),
+    ]
     return f"bad key {' '.join(key for key in keys if key)} in GET {asked.path} {asked.params} {headers}"
 
 
@@ -71,7 +77,7 @@ def test_a_service_that_echoes_the_key_does_not_get_it_written(
     service = FakeService(careless(status, content_type, location=status == 302))
     provider = kit.make(service.transport, FakeWorld(NOW), network={"retries": 1})
     with pytest.raises(CarbonRayError) as caught:
-        provider.history(kit.zone, START, END)
+        kit.ask(provider)
     assert any(key in echo(asked) for asked in service.asked for key in [*KEYS.values(), TOKEN]), "the service has seen a key"
     error = caught.value
     require_no_key(f"{error} {error!r} {error.args} {vars(error)}", "the error")
@@ -92,11 +98,11 @@ def test_a_whole_run_over_a_socket_writes_no_key(kit: Kit, caplog: pytest.LogCap
     service = FakeService(after_login([Reply(fault="dropped"), moved if kit.name == "eia" else good, good]))
     with service.on_this_machine() as url:
         provider = kit.make(None, FakeWorld(NOW), base_url=url, network={"min_interval_s": 0})
-        series = provider.history(kit.zone, START, END)
+        series = kit.ask(provider)
         data = pickle.dumps(series)
         again: Any = type(provider)(**{**kit.settings, "base_url": url})
         require_no_key(cloudpickle.dumps(again), "the provider as it travels to an actor")
-        assert len(pickle.loads(pickle.dumps(again)).history(kit.zone, START, END)) == len(series), "it finds its keys again"
+        assert len(kit.ask(pickle.loads(pickle.dumps(again)))) == len(series), "it finds its keys again"
         again.close()
         provider.close()
     require_no_key(data + codec.dumps(series).encode() + repr(series).encode(), "the series")

@@ -26,9 +26,12 @@ from carbon_ray.core.intensity import IntensityKind
 from carbon_ray.providers.base import DescribedProvider, ForecastProvider, HistoryProvider, MixProvider, ReadingsProvider
 from carbon_ray.providers.mix import Fuel
 from carbon_ray.testing import Reply
-from tests.providers.services.samples import BY_NAME, END, KEYS, KITS, NOW, START, TOKEN, Kit, data_requests, reply
+from tests.providers.services.samples import BY_NAME, END, KEYED_WEATHER, KEYS, KITS, NOW, SERVICES, START, TOKEN, Kit, data_requests, reply
 
 every = pytest.mark.parametrize("kit", KITS, ids=lambda kit: kit.name)
+every_service = pytest.mark.parametrize(
+    "kit", [*SERVICES, KEYED_WEATHER], ids=lambda kit: kit.name + ("+key" if kit is KEYED_WEATHER else "")
+)
 forecasting = pytest.mark.parametrize("kit", [kit for kit in KITS if kit.forecast], ids=lambda kit: kit.name)
 
 
@@ -143,18 +146,18 @@ FLEETING = {
 }
 
 
-@every
+@every_service
 @pytest.mark.parametrize("bad", [*FLEETING.values(), "cut_off"], ids=[*FLEETING, "cut off"])
 def test_what_passes_is_tried_again_and_then_unavailable(kit: Kit, bad: Reply | str) -> None:
     good = kit.history(START, kit.values())
     broken = replace(good, fault="cut_off") if isinstance(bad, str) else bad
     provider, service, world = kit.served(broken, broken, good)
-    assert len(provider.history(kit.zone, START, END)) == len(kit.values())
+    assert len(kit.ask(provider)) == len(kit.values())
     assert len(data_requests(service)) == 3
     assert {0.5, 1.0} <= {round(pause_s, 6) for pause_s in world.pauses_s}
     provider, service, world = kit.served(broken)
     with pytest.raises(ProviderUnavailable) as caught:
-        provider.history(kit.zone, START, END)
+        kit.ask(provider)
     assert (caught.value.provider, caught.value.zone) == (kit.name, kit.zone)
     assert len(data_requests(service)) == 4
 
@@ -177,60 +180,60 @@ ONCE: dict[str, tuple[Reply, type[Exception]]] = {
 }
 
 
-@every
+@every_service
 @pytest.mark.parametrize(("bad", "error"), ONCE.values(), ids=list(ONCE))
 def test_what_will_not_pass_is_not_tried_again(kit: Kit, bad: Reply, error: type[Exception]) -> None:
     provider, service, _ = kit.served(bad)
     with pytest.raises(error) as caught:
-        provider.history(kit.zone, START, END)
+        kit.ask(provider)
     assert type(caught.value) is error
     assert len(data_requests(service)) == 1
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
-@every
+@every_service
 def test_an_answer_that_is_too_large_is_not_read(kit: Kit) -> None:
     good = kit.history(START, kit.values())
     for told in (good, replace(good, headers={"Content-Length": ""})):  # announced, or found out while reading
         provider, service, _ = kit.served(told, network={"max_response_bytes": 100})
         with pytest.raises(ProviderResponseError, match="more than 100 bytes"):
-            provider.history(kit.zone, START, END)
+            kit.ask(provider)
         assert len(data_requests(service)) == 1
 
 
-@every
+@every_service
 def test_a_quota_is_waited_for_where_the_wait_is_short(kit: Kit) -> None:
     busy = Reply(status=429, headers={"Retry-After": "37"}, body=b"slow down", content_type="text/plain")
     provider, service, world = kit.served(busy, kit.history(START, kit.values()))
-    provider.history(kit.zone, START, END)
+    kit.ask(provider)
     assert len(data_requests(service)) == 2
     assert sum(world.pauses_s) >= 37
     provider, service, world = kit.served(replace(busy, headers={"Retry-After": "4000"}))
     for _ in range(2):
         with pytest.raises(ProviderQuotaError) as caught:
-            provider.history(kit.zone, START, END)
+            kit.ask(provider)
         assert caught.value.retry_at == world.clock.now() + timedelta(seconds=4000)
     assert len(data_requests(service)) == 1, "while the service is closed nothing is asked"
     assert world.clock.now() == NOW + timedelta(seconds=sum(world.pauses_s))
 
 
-@every
+@every_service
 def test_a_refused_key_is_said(kit: Kit) -> None:
     provider, service, _ = kit.served(Reply(status=401, body=b"{}"))
     with pytest.raises(ProviderAuthError):
-        provider.history(kit.zone, START, END)
+        kit.ask(provider)
     assert len(data_requests(service)) == {"electricity_maps": 4, "watttime": 2}.get(kit.name, 1)
 
 
-@every
+@every_service
 def test_a_redirect_within_the_service_is_followed(kit: Kit) -> None:
     moved = Reply(status=307, headers={"Location": "/elsewhere?x=1"})
     provider, service, _ = kit.served(moved, kit.history(START, kit.values()))
-    assert len(provider.history(kit.zone, START, END)) == len(kit.values())
+    assert len(kit.ask(provider)) == len(kit.values())
     assert [asked.path for asked in data_requests(service)][1] == "/elsewhere"
     provider, service, _ = kit.served(moved)
     with pytest.raises(ProviderResponseError, match="redirects more than 3 times"):
-        provider.history(kit.zone, START, END)
+        kit.ask(provider)
 
 
 @every
@@ -296,7 +299,7 @@ def test_no_service_but_a_relay_serves_both_average_and_marginal() -> None:
     assert both == {"carbon_aware_sdk"}, "which must be told"
 
 
-@every
+@every_service
 def test_without_its_keys_it_says_which(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
     provider = kit.cls(**kit.settings)
     for name in KEYS:
@@ -308,7 +311,7 @@ def test_without_its_keys_it_says_which(kit: Kit, monkeypatch: pytest.MonkeyPatc
         kit.cls(**kit.settings)
     arrived: Any = pickle.loads(pickle.dumps(provider))
     with pytest.raises(ProviderAuthError, match=f"CARBON_RAY_{kit.name.upper()}_"):
-        arrived.history(kit.zone, START, END)
+        kit.ask(arrived)
 
 
 @pytest.mark.parametrize("name", ["eia", "entsoe"])
@@ -359,15 +362,16 @@ def test_the_codes_of_bidding_zones_are_well_formed() -> None:
         assert (len(code), code[15]) == (16, signs[36 - (total - 1) % 37])
 
 
-@every
+@every_service
 def test_it_pickles_without_its_keys(kit: Kit) -> None:
     world_kit, _, _ = kit.served(kit.history(START, kit.values()))
-    world_kit.history(kit.zone, START, END)  # a client and a token are there
+    kit.ask(world_kit)  # a client and a token are there
     provider = kit.cls(**kit.settings)
     data = pickle.dumps(provider)
     assert not any(key.encode() in data for key in [*KEYS.values(), TOKEN])
     again = pickle.loads(data)
-    assert (again.name, again.kind, again.zones()) == (provider.name, provider.kind, provider.zones() if kit.settings else again.zones())
+    assert (again.name, again.zones()) == (provider.name, provider.zones() if kit.settings else again.zones())
+    assert getattr(again, "kind", None) is getattr(provider, "kind", None)
     assert repr(again) == repr(provider)
 
 
