@@ -42,8 +42,8 @@ from carbon_ray.sim.forecast_skill import decision_value, mape, pinball, rank_co
 LOW, MIDDLE, HIGH = 0.1, 0.5, 0.9
 DELAYS_H = {"D": 0, "D-1": 5}
 """Hours after its start when a run can be used, by the name of the run that an issue at 00 UTC then sees."""
-REFIT_DAYS = 46
-"""Issues of a window between trainings, each on the hours before."""
+TRAININGS = 2
+"""Of a window of the bench, each on the hours before."""
 CARBONCAST_D1_FRACTION = 1.10
 """On day 1 of these grids the published forecasts had the operators' own wind and solar forecasts, which the bench lacks."""
 CARBONCAST_D1 = ("CISO", "PL")
@@ -104,13 +104,14 @@ def by_day(errors: FloatArray) -> FloatArray:
     return means
 
 
-def bench_rows(bench: Path, span: Span, run: str, recipe: Recipe, refit_days: int) -> list[dict[str, Any]]:
-    """One window with one choice of the weather's run."""
+def bench_rows(bench: Path, span: Span, run: str, recipe: Recipe, refit_days: int | None) -> list[dict[str, Any]]:
+    """One window with one choice of the weather's run; trained `TRAININGS` times where no days between trainings are given."""
     grids = {name: grid.delayed(DELAYS_H[run]) for name, grid in read_span(bench, span, span.grids).items()}
     days = (span.last_at - span.first_at).days + 1
     at = [span.first_at + timedelta(days=day) for day in range(days)]
     issues = {name: np.array([grid.position(one) for one in at]) for name, grid in grids.items()}
-    ours = issued({name: grid.past for name, grid in grids.items()}, issues, recipe, refit_days)
+    step = -(-days // TRAININGS) if refit_days is None else refit_days
+    ours = issued({name: grid.past for name, grid in grids.items()}, issues, recipe, step)
     rows = []
     for name, grid in grids.items():
         truth = grid.truth(issues[name])
@@ -234,7 +235,11 @@ def parsed(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--zones", help="of the trace, comma-separated; all of it without")
     parser.add_argument("--year", type=int, default=2022, help="of the trace: the year that is forecast")
     parser.add_argument("--kind", default="average_lifecycle", help="of the trace")
-    parser.add_argument("--refit-days", type=int, help="days between trainings inside a window, each on the hours before; 0 = once")
+    parser.add_argument(
+        "--refit-days",
+        type=int,
+        help="days between trainings; 0 = once; without it a window of the bench twice, a trace once",
+    )
     parser.add_argument("--rows", type=int, default=120_000, help="rows that the trees learn from")
     parser.add_argument("--rounds", type=int, default=300, help="trees a model")
     parser.add_argument("--threads", type=int, default=2)
@@ -250,7 +255,7 @@ def main(argv: list[str] | None = None) -> int:
     common |= {"rows": arguments.rows, "rounds": arguments.rounds}
     try:
         if arguments.bench:
-            refit_days, recipe = REFIT_DAYS if arguments.refit_days is None else arguments.refit_days, Recipe(leads=LEADS, **common)
+            recipe = Recipe(leads=LEADS, **common)
             spans = [span for span in SPANS if span.name in arguments.windows.split(",")]
             if not spans:
                 raise ConfigError(f"--windows names none of {', '.join(span.name for span in SPANS)}")
@@ -261,11 +266,11 @@ def main(argv: list[str] | None = None) -> int:
             for run in arguments.runs.split(","):
                 rows = list[dict[str, Any]]()
                 for span in spans:
-                    rows += bench_rows(arguments.bench, span, run, recipe, refit_days)
+                    rows += bench_rows(arguments.bench, span, run, recipe, arguments.refit_days)
                     by_run[run] = {"weather_run": run, "rows": rows, "summary": bench_summary(rows)}
                     first = next(iter(by_run.values()))
                     what = "issued forecasts against CarbonCast's first tier, a plain LightGBM and the naive floors"
-                    _write(arguments, {"what": what, **first, "by_run": by_run}, refit_days, started_at)
+                    _write(arguments, {"what": what, **first, "by_run": by_run}, arguments.refit_days, started_at)
                 print(f"run {run}: {by_run[run]['summary']}", flush=True)
         elif arguments.speed:
             rows = [speed_row(int(zones), Recipe(threads=arguments.threads, seed=arguments.seed)) for zones in arguments.speed.split(",")]
@@ -283,12 +288,17 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _write(arguments: argparse.Namespace, result: dict[str, Any], refit_days: int, started_at: Any) -> None:
+def _write(arguments: argparse.Namespace, result: dict[str, Any], refit_days: int | None, started_at: Any) -> None:
     if arguments.json:
         settings = {key: value for key, value in vars(arguments).items() if key not in {"json", "traces", "bench"}}
         path = arguments.traces or arguments.bench
         source = path.name if path else "embedded profiles"
-        settings |= {"source": source, "refit_days": refit_days, "seconds": round((wall_now() - started_at).total_seconds())}
+        settings |= {
+            "source": source,
+            "refit_days": refit_days,
+            "trainings": TRAININGS if refit_days is None else None,
+            "seconds": round((wall_now() - started_at).total_seconds()),
+        }
         write(arguments.json, {**result, "settings": settings})
 
 

@@ -6,7 +6,7 @@ than its own error says. Source: Bates & Granger (1969), doi:10.1057/jors.1969.1
 
 from __future__ import annotations
 
-from itertools import combinations
+import functools
 
 import numpy as np
 
@@ -31,19 +31,24 @@ def weights_of(products: FloatArray) -> FloatArray:
     members = products.shape[-1]
     own = np.trace(products, axis1=-2, axis2=-1)[..., np.newaxis, np.newaxis] / members
     matrix = products + np.eye(members) * (_RIDGE * own + _TINY)
-    best, weights = np.full(products.shape[:-2], np.inf), np.zeros(products.shape[:-1])
-    for count in range(1, members + 1):
-        for chosen in combinations(range(members), count):
-            part = matrix[..., np.array(chosen)[:, np.newaxis], np.array(chosen)]
-            solved = np.linalg.solve(part, np.ones((*part.shape[:-2], count, 1)))[..., 0]
-            total = solved.sum(axis=-1)
-            # At the optimum the mean squared error is one over the sum.
-            is_better = (solved >= 0).all(axis=-1) & (1 / total < best)
-            best = np.where(is_better, 1 / total, best)
-            found = np.zeros(products.shape[:-1])
-            found[..., list(chosen)] = solved / total[..., np.newaxis]
-            weights = np.where(is_better[..., np.newaxis], found, weights)
+    chosen = _choices(members)
+    # Members that are not chosen become equations of their own with the answer 0: all choices are solved in one call.
+    both = chosen[:, :, np.newaxis] * chosen[:, np.newaxis, :]
+    systems = matrix[..., np.newaxis, :, :] * both + np.eye(members) * (1 - chosen)[:, :, np.newaxis]
+    solved = np.linalg.solve(systems, np.broadcast_to(chosen[..., np.newaxis], (*systems.shape[:-1], 1)))[..., 0]
+    total = solved.sum(axis=-1)
+    # At the optimum the mean squared error is one over the sum.
+    is_allowed = (solved >= 0).all(axis=-1)
+    best = np.argmin(np.where(is_allowed, 1 / total, np.inf), axis=-1)[..., np.newaxis, np.newaxis]
+    found = np.take_along_axis(solved / total[..., np.newaxis], best, axis=-2)[..., 0, :]
+    weights: FloatArray = np.maximum(found, 0.0)
     return weights
+
+
+@functools.lru_cache(maxsize=8)
+def _choices(members: int) -> FloatArray:
+    """Every choice of at least one member, as rows of 0 and 1."""
+    return np.array([[choice >> member & 1 for member in range(members)] for choice in range(1, 2**members)], dtype=np.float64)
 
 
 def products_of(errors: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carbon_ray.core.intensity import FloatArray
-from carbon_ray.forecasting import generation
+from carbon_ray.forecasting import generation, run_end
 from carbon_ray.forecasting.generation import Curves
 from carbon_ray.forecasting.past import FUELS, ZonePast
 from carbon_ray.forecasting.profiles import EWMA_WEIGHTS, MONTH_WEIGHTS, WEEK_WEIGHTS, by_lead, last_day, usual_day
@@ -47,7 +47,7 @@ LEVELS = (
     "intensity_last_hour",
     "intensity_last_day",
 )
-COLUMNS = (*HISTORY, *CALENDAR, *MIX, *SKY, *generation.COLUMNS, *LEVELS)
+COLUMNS = (*HISTORY, *CALENDAR, *MIX, *SKY, *generation.COLUMNS, *run_end.COLUMNS, *LEVELS)
 """Names of all columns, in their order."""
 SCHEMA = hashlib.sha256("\n".join(COLUMNS).encode()).hexdigest()[:16]
 """Changes with the names and their order; a stored model works with its own alone."""
@@ -57,8 +57,11 @@ LINEAR = (
     *(f"{name}_over_usual" for name in ("temperature_k", "wind_speed_m_per_s", "radiation_w_per_m2", "wind_of_day", "sun_of_day")),
     "temperature_of_day",
     *generation.COLUMNS,
+    *(name for name in run_end.COLUMNS if name != "hours_after_end"),
 )
 """Columns that enter the regressions, which add the calendar in their own way."""
+YEARLY = (-3, -2)
+"""Where the waves of the year stand in `Table.linear`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -91,6 +94,8 @@ class Table:
             found |= _sky(past, issue, leads)
         if curves is not None:
             found |= curves.columns(past, issue, leads)
+        if past.weather is not None:
+            found |= run_end.columns(found, leads)
         values = np.full((len(issue), leads, len(COLUMNS)), np.nan, dtype=np.float32)
         for name, column in found.items():
             values[:, :, _POSITION[name]] = column

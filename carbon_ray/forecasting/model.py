@@ -1,6 +1,6 @@
 """The many-zone model: what was learned, from all zones at once, and what it says of the next hours.
 
-Two learned members, a ridge regression for each zone and hour ahead and trees over all zones, stand beside the two naive ones; how much
+Two learned members, a ridge regression for each zone and hour ahead and trees over all zones, stand beside the naive ones; how much
 each counts is measured by zone and day ahead on stretches of time that it had not seen. The same stretches give the spread.
 """
 
@@ -18,7 +18,10 @@ from carbon_ray.forecasting.past import ZonePast
 from carbon_ray.forecasting.signals import DAY, Hours
 from carbon_ray.forecasting.trees import Rows, Trees
 
-MEMBERS = ("ridge", "trees", "ewma", "persistence")
+NAIVE = ("ewma", "persistence", "month", "last_week")
+"""The usual day itself, the last day, the mean day of four weeks, and the same hours a week ago: where an intensity hardly moves but for
+noise, the longest mean is the best that can be said."""
+MEMBERS = ("ridge", "trees", *NAIVE)
 """The last axis of `Said.members`."""
 SCORE_LEVELS = np.linspace(0.02, 0.98, 49)
 """Levels at which the distribution of scores is kept."""
@@ -36,7 +39,7 @@ class Recipe:
         rows: Rows of all zones that trees learn from.
         rounds, leaves: Of the trees.
         folds: Stretches of time, see `Trees`.
-        penalty: Of the regressions, per row.
+        penalty: Of the regressions, per row, on the first day ahead; it grows with the root of the day.
         calibration_issues: Issues of a zone that errors are measured on.
         threads: Of LightGBM.
         seed: Of all draws.
@@ -154,7 +157,7 @@ class ManyZoneModel:
 
 def members_of(table: Table, ridge: FloatArray, trees: FloatArray) -> FloatArray:
     """All members beside each other; the naive ones are columns of the table."""
-    return np.stack([ridge, trees, np.zeros(trees.shape), table.column("yesterday")], axis=-1)
+    return np.stack([ridge, trees, np.zeros(trees.shape), *(table.column(name) for name in ("yesterday", "month", "last_week"))], axis=-1)
 
 
 def regressed(table: Table, coefficients: FloatArray) -> FloatArray:

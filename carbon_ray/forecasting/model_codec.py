@@ -22,7 +22,7 @@ from carbon_ray.forecasting.generation import Curves
 from carbon_ray.forecasting.model import ManyZoneModel, Recipe, ZoneModel
 from carbon_ray.forecasting.trees import Trees
 
-FORMAT = 1
+FORMAT = 2
 """Changes when older readers would misread the bytes."""
 _KIND = "carbon-ray forecast model"
 _CURVES = ("wind", "sun", "demand")

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from carbon_ray.core.intensity import FloatArray
+from carbon_ray.forecasting.base import QUANTILES
 from carbon_ray.forecasting.blend import products_of, weights_of
 from carbon_ray.forecasting.model import MEMBERS, SCORE_LEVELS, Said, ZoneModel
 from carbon_ray.forecasting.past import ZonePast
@@ -19,14 +20,16 @@ from carbon_ray.forecasting.signals import DAY
 
 KEPT_ISSUES = 60
 """Issues that are remembered."""
-WATCHED_DAYS = 28
+WATCHED_DAYS = 42
 """Days over which errors count."""
-PRIOR_ISSUES = 20
+PRIOR_ISSUES = 60
 """Issues that the errors measured in training stand for, among those that were watched."""
-BIAS_DAYS, BIAS_PRIOR_ISSUES = 14, 14
+BIAS_DAYS, BIAS_PRIOR_ISSUES = 14, 150
 """Days over which the bias is measured, and issues without bias that are added."""
 WIDTH_PRIOR_ISSUES = 10
-"""Issues of the usual size of error that are added."""
+"""Issues of the usual spread that are added."""
+LEAST_EDGE = 0.05
+"""Least distance of an outer quantile from the median, in expected sizes of the error."""
 PROVIDER_PRIOR_ISSUES = 3
 """Issues on which a provider's forecast is taken to err twice as much as ours, before anything is known of it."""
 
@@ -122,7 +125,7 @@ class Lesson:
         watched = (age > 0) & (age <= WATCHED_DAYS + days)
         errors = (truth[..., np.newaxis] - track.members)[watched]
         size, age, other = track.size[watched], age[watched], (truth - track.provider)[watched]
-        usual_score = np.abs(model.scores).mean(axis=1)
+        low, high = (score_at(model.scores, level) for level in (min(QUANTILES), max(QUANTILES)))
         weights, bias, width, provider = (np.empty((leads, len(MEMBERS))), *(np.empty(leads) for _ in range(3)))
         spans = [slice(day * DAY, min((day + 1) * DAY, leads)) for day in range(days)]
         sums = [products_of(errors[:, hours]) for hours in spans]
@@ -138,10 +141,28 @@ class Lesson:
             blended = errors[:, hours] @ by_day[day]
             recent = blended[age <= BIAS_DAYS + day + 1]
             bias[hours] = np.nansum(recent) / (np.isfinite(recent).sum() + BIAS_PRIOR_ISSUES * count)
-            scores = np.abs(blended - bias[hours]) / size[:, hours] / usual_score[hours]
-            width[hours] = (np.nansum(scores) + WIDTH_PRIOR_ISSUES * count) / (np.isfinite(scores).sum() + WIDTH_PRIOR_ISSUES * count)
+            width[hours] = _width((blended - bias[hours]) / size[:, hours], low[hours], high[hours])
             provider[hours] = _provider_weight(blended - bias[hours], other[:, hours], float(np.trace(model.products[day])) / len(MEMBERS))
         return cls(weights=weights, bias=bias, width=width, provider=provider)
+
+
+def _width(scores: FloatArray, low: FloatArray, high: FloatArray) -> float:
+    """Factor on the spread with which as many of the recent scores lie within the outer quantiles as should, drawn towards 1.
+
+    The hours of an issue err together, so that the share that conformal prediction adds for small samples is that of the issues.
+
+    Args:
+        scores: Errors over their expected size, shape (issues, hours); NaN where the truth is not known.
+        low, high: The outer quantiles in training, shape (hours,).
+    """
+    needed = np.maximum(scores / np.maximum(high, LEAST_EDGE), scores / np.minimum(low, -LEAST_EDGE))
+    known = needed[np.isfinite(needed)]
+    if not known.size:
+        return 1.0
+    issues = known.size / scores.shape[1]
+    level = min((max(QUANTILES) - min(QUANTILES)) * (1 + 1 / issues), 1.0)
+    recent = max(float(np.quantile(known, level)), LEAST_EDGE)
+    return float(recent ** (issues / (issues + WIDTH_PRIOR_ISSUES)))
 
 
 def _provider_weight(ours: FloatArray, other: FloatArray, usual: float) -> float:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from carbon_ray.core.errors import ForecastError
 from carbon_ray.core.intensity import FloatArray
 from carbon_ray.forecasting.blend import products_of, weights_of
-from carbon_ray.forecasting.columns import MIN_HOURS, Table
+from carbon_ray.forecasting.columns import MIN_HOURS, YEARLY, Table
 from carbon_ray.forecasting.generation import Curves
 from carbon_ray.forecasting.model import (
     LEAST_SPREAD,
@@ -30,6 +30,8 @@ from carbon_ray.forecasting.trees import Growth, Rows, Trees, joined, stretches
 
 MIN_TRAIN_HOURS = MIN_HOURS + 60 * DAY
 """Past that a zone needs to be learned from."""
+LEAST_ISSUES_OF_A_YEAR = 240
+"""Days below which the regressions leave the waves of the year out: from half of one they follow that the other half goes on like it."""
 NEIGHBOURS = 1
 """Hours ahead on either side whose rows a regression learns from too."""
 UNKNOWN_ZONE_FRACTION = 0.15
@@ -168,14 +170,21 @@ def _issues(past: ZonePast, hour: int, after: int) -> Hours:
 def _regressions(table: Table, truth: FloatArray, recipe: Recipe) -> tuple[FloatArray, FloatArray]:
     """Coefficients of all hours ahead, (leads, columns), and the errors on unseen stretches, (issues, leads)."""
     linear = table.linear()
-    is_told = linear.any(axis=(0, 1))  # without weather or generation most columns are empty
+    is_told: NDArray[np.bool_] = np.asarray(linear.any(axis=(0, 1)))  # without weather or generation most columns are empty
+    # What a weather run tells ends with it: an hour learns from neighbours that are told the same.
+    told: NDArray[np.bool_] = np.asarray(np.isfinite(table.values).any(axis=0))
+    # The farther ahead the less is explained, and the more of it by chance.
+    penalty = recipe.penalty * np.sqrt(1 + np.arange(recipe.leads) // DAY)
     coefficients, errors = np.zeros((recipe.leads, linear.shape[2])), np.full(truth.shape, np.nan)
+    if len(linear) < LEAST_ISSUES_OF_A_YEAR:
+        is_told[list(YEARLY)] = False
     linear = linear[:, :, is_told]
     for lead in range(recipe.leads):
         near = np.arange(max(0, lead - NEIGHBOURS), min(recipe.leads, lead + NEIGHBOURS + 1))
+        near = near[(told[near] == told[lead]).all(axis=1)]
         count = int(np.isfinite(truth[:, near]).all(axis=1).sum())  # what is not known yet stands at the end
         rows = linear[:count, near].reshape(count * len(near), -1)
-        coefficients[lead, is_told], missed = ridge(rows, truth[:count, near].ravel(), recipe.penalty, recipe.folds)
+        coefficients[lead, is_told], missed = ridge(rows, truth[:count, near].ravel(), penalty[lead], recipe.folds)
         errors[:count, lead] = missed.reshape(count, len(near))[:, int(lead - near[0])]
     return coefficients, errors
 

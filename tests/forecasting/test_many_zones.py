@@ -10,9 +10,10 @@ import pytest
 
 from carbon_ray.core.forecast import Forecast
 from carbon_ray.core.intensity import FloatArray, IntensityKind, IntensitySeries, Provenance
+from carbon_ray.forecasting import run_end
 from carbon_ray.forecasting.base import QUANTILES, Forecaster
 from carbon_ray.forecasting.blend import weights_of
-from carbon_ray.forecasting.columns import COLUMNS, MIN_HOURS, Table
+from carbon_ray.forecasting.columns import COLUMNS, MIN_HOURS, YEARLY, Table
 from carbon_ray.forecasting.generation import Curves
 from carbon_ray.forecasting.many_zones import Context, LightGbm, stranger
 from carbon_ray.forecasting.model import MEMBERS, ManyZoneModel, Recipe
@@ -146,7 +147,7 @@ def test_no_column_looks_past_the_issue(offset: int) -> None:
     assert len(set(COLUMNS)) == len(COLUMNS)
     known = np.isfinite(told.values[0, 0])
     assert {name for name, is_known in zip(COLUMNS, known, strict=True) if not is_known} <= {
-        name for name in COLUMNS if name.split("_")[0] in NOT_IN_THE_WORLD
+        name for name in COLUMNS if name.split("_")[0] in NOT_IN_THE_WORLD or name in run_end.COLUMNS
     }
     newest = past.values_gco2_per_kwh.copy()
     newest[issue - 1] += 40.0  # the newest hour that did end is used
@@ -161,6 +162,46 @@ def test_a_run_is_used_when_it_is_there_and_not_before() -> None:
     assert np.isnan(late.ahead(np.array([3]), T0, 2)).all()
     assert np.isnan(late.ahead(np.array([240 + 5]), T0, 60)[0, 43:]).all()
     assert late.lately(T0, 300)[240 + 4, WIND] == late.values[9, 28, WIND]
+
+
+def test_after_a_runs_end_its_last_day_is_told_and_within_the_run_nothing() -> None:
+    world, at = WORLDS["A"], np.array([MIN_HOURS + 5])
+    table = Table.of(world.past("A", DAYS * 24), at, 72, None)
+    after = 48 - 5  # the newest run began five hours before the issue
+    for name in run_end.COLUMNS:
+        assert np.isnan(table.column(name)[0, :after]).all()
+    wind = table.column("wind_speed_m_per_s_over_usual")[0]
+    assert np.isnan(wind[after:]).all()
+    assert table.column("hours_after_end")[0, after:] == pytest.approx(np.arange(72 - after))
+    assert table.column("wind_at_end")[0, after:] == pytest.approx(wind[after - run_end.LAST_HOURS : after].mean(), abs=1e-4)
+    assert table.column("wind_of_end_day")[0, after:] == pytest.approx(wind[after - 24 : after].mean(), abs=1e-4)
+    assert table.column("wind_at_hour_of_end_day")[0, after : after + 24] == pytest.approx(wind[after - 24 : after], abs=1e-4)
+
+
+def test_a_run_helps_on_the_day_after_its_end(history_only: ManyZoneModel) -> None:
+    """Runs of a day: of the second day they say nothing, but wind lasts."""
+    cut = {
+        zone: replace(world.past(zone, DAYS * 24), weather=replace(world.weather, values=world.weather.values[:, :24]))
+        for zone, world in WORLDS.items()
+    }
+    model = train({zone: past.until(TRAINED_HOURS) for zone, past in cut.items()}, SMALL)
+    issue = np.arange(TRAINED_HOURS, DAYS * 24 - 48, 24)
+    for zone, world in WORLDS.items():
+        truth = np.log(world.values[issue[:, None] + np.arange(48)])
+        alone = history_only.said(world.past(zone, DAYS * 24, is_told=False), issue)
+        told = model.said(cut[zone], issue)
+        of_second_day = [
+            np.abs(truth - np.log(one.usual_gco2_per_kwh) - one.members[:, :, MEMBERS.index("ridge")])[:, 24:36].mean()
+            for one in (told, alone)
+        ]
+        assert of_second_day[0] < 0.9 * of_second_day[1]
+
+
+def test_half_a_year_teaches_nothing_of_the_year(history_only: ManyZoneModel) -> None:
+    for zone in WORLDS:
+        coefficients = history_only.zones[zone].coefficients[0]
+        assert not coefficients[:, list(YEARLY)].any()
+        assert coefficients.any(axis=1).all()
 
 
 def test_the_future_is_not_looked_at_by_the_forecaster() -> None:
@@ -259,8 +300,12 @@ def test_recent_errors_move_weights_bias_and_width(history_only: ManyZoneModel) 
         size=track.size,
         provider=track.provider,
     )
-    assert (Lesson.of(model, shifted, past, T0 + (TRAINED_HOURS + 30 * 24) * HOUR).bias < -0.04).all()
-    wide = replace(shifted, members=track.truth(past)[..., None] + 2.0 * np.sign(np.arange(30) % 2 - 0.5)[:, None, None] + np.zeros(4))
+    # Only a tenth of it: on the periods that this was chosen on, most of a fortnight's mean error did not last.
+    bias = Lesson.of(model, shifted, past, T0 + (TRAINED_HOURS + 30 * 24) * HOUR).bias
+    assert ((bias < -0.005) & (bias > -0.1)).all()
+    wide = replace(
+        shifted, members=track.truth(past)[..., None] + 2.0 * np.sign(np.arange(30) % 2 - 0.5)[:, None, None] + np.zeros(len(MEMBERS))
+    )
     assert (Lesson.of(model, wide, past, T0 + (TRAINED_HOURS + 30 * 24) * HOUR).width > 1.5).all()
 
 
@@ -296,6 +341,7 @@ def test_a_provider_that_is_right_is_followed_and_one_that_is_wrong_is_not(histo
         ([[1.0, 0.0], [0.0, 1.0]], [0.5, 0.5]),
         ([[1.0, 0.0], [0.0, 9.0]], [0.9, 0.1]),
         ([[1.0, 1.0], [1.0, 4.0]], [1.0, 0.0]),
+        ([[1.0, 0.0, 0.0], [0.0, 1.0, 1.0], [0.0, 1.0, 1.0]], [0.5, 0.25, 0.25]),
     ],
 )
 def test_weights_are_those_of_the_least_squares(errors: list[list[float]], weights: list[float]) -> None:

@@ -91,7 +91,8 @@ def test_a_payload_with_a_right_checksum_and_wrong_content_is_refused(model: Man
     import hashlib
 
     payload = b"PK not an archive"
-    head = {"what": "carbon-ray forecast model", "format": 1, "schema": SCHEMA, "sha256": hashlib.sha256(payload).hexdigest()}
+    head = {"what": "carbon-ray forecast model", "format": model_codec.FORMAT, "schema": SCHEMA}
+    head |= {"sha256": hashlib.sha256(payload).hexdigest()}
     with pytest.raises(ForecastModelError, match="cannot be read"):
         model_codec.from_bytes(json.dumps(head).encode() + b"\n" + payload, "here")
 
