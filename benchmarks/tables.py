@@ -109,7 +109,7 @@ def decisions_cells(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                 "clairvoyant": next(row for row in found if row["policy"] == "clairvoyant"),
                 "ewma": next(row for row in own if row["forecaster"] == "ewma"),
                 "own": next(row for row in own if row["forecaster"] != "ewma"),
-                "rule": max(rules, key=lambda row: row["saving_fraction"]),
+                "rule": max(rules, key=lambda row: row["saving_fraction"], default=None),
             }
         )
     return out
@@ -118,11 +118,13 @@ def decisions_cells(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 def decisions_table(rows: Sequence[dict[str, Any]]) -> str:
     """What carbon_ray keeps of the clairvoyant saving by set and shape, beside EWMA re-planning and the best published rule."""
     lines = [
-        "| set | work / slack, h | clairvoyant | EWMA re-planned | best rule re-asked | carbon_ray | gap closed | backfire, EWMA's |",
+        "| set | work / slack, h | clairvoyant | EWMA re-planned | best rule re-asked | carbon_ray | gap closed "
+        "| backfire (mean excess), EWMA's |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for cell in decisions_cells(rows):
         own, ewma, rule = cell["own"], cell["ewma"], cell["rule"]
+        worse = f"{100 * own['backfire_fraction']:.1f} % (+{100 * own['backfire_mean_excess_fraction']:.0f} %)"
         interval = f"({100 * own['ci95_low']:.1f} to {100 * own['ci95_high']:.1f})"
         columns = (
             own["set"],
@@ -132,8 +134,28 @@ def decisions_table(rows: Sequence[dict[str, Any]]) -> str:
             f"{100 * rule['saving_fraction']:.1f} % `{rule['policy']}`",
             f"**{100 * own['saving_fraction']:.1f} %** {interval}",
             f"{own['gap_closed_fraction']:.2f}",
-            f"{100 * own['backfire_fraction']:.1f} %, {100 * ewma['backfire_fraction']:.1f} %",
+            f"{worse}, {100 * ewma['backfire_fraction']:.1f} %",
         )
+        lines.append(f"| {' | '.join(columns)} |")
+    return "\n".join(lines)
+
+
+SPLITS = ("first 6 h known", "first 24 h known", "first 72 h known", "without hysteresis", "without backfire")
+"""Parts of carbon_ray that are replaced by their oracle, or taken away."""
+
+
+def splits_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Gap closed by carbon_ray as it is, and with one part replaced by its oracle or taken away, by set and shape."""
+    lines = [
+        "| set | work / slack, h | as it is | first 6 h known | first 24 h known | first 72 h known | no hysteresis | no guard |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for cell in decisions_cells(rows):
+        own = cell["own"]
+        shape = (own["set"], own["run_hours"], own["slack_hours"])
+        beside = {row["remark"]: row for row in rows if (row["set"], row["run_hours"], row["slack_hours"]) == shape}
+        closed = [own["gap_closed_fraction"], *(beside[part]["gap_closed_fraction"] for part in SPLITS)]
+        columns = (own["set"], f"{own['run_hours']} / {own['slack_hours']}", *(f"{value:.2f}" for value in closed))
         lines.append(f"| {' | '.join(columns)} |")
     return "\n".join(lines)
 
@@ -149,3 +171,4 @@ if __name__ == "__main__":
         if (RESULTS / f"{name}.json").exists():
             print(table(result_of(name)))
     print(decisions_table(decisions_rows()))
+    print(splits_table(result_of("decisions_splits")["rows"]))

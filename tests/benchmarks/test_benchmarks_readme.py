@@ -37,10 +37,15 @@ def test_the_words_about_the_decisions_table_are_true() -> None:
         own = cell["own"]
         assert own["deadline_misses"] == 0
         assert own["saving_fraction"] >= cell["rule"]["saving_fraction"]
-    too_often = [cell["own"] for cell in cells if cell["own"]["backfire_fraction"] > cell["ewma"]["backfire_fraction"] / 3]
-    assert [(own["set"], own["run_hours"], own["slack_hours"]) for own in too_often] == [("ontario", 6, 24)]
+        assert own["backfire_fraction"] <= cell["ewma"]["backfire_fraction"] / 3
     backfire = [cell["own"]["backfire_fraction"] for cell in cells if cell["own"]["set"] != "es-de"]
     assert f"{100 * sum(backfire) / len(backfire):.1f} % of the jobs outside Spain and Germany" in README
+
+
+def test_the_splits_table_is_the_result() -> None:
+    rows = tables.result_of("decisions_splits")["rows"]
+    assert tables.splits_table(rows) in README
+    assert len(tables.decisions_cells(rows)) == 20
 
 
 def test_the_words_about_the_elastic_table_are_true() -> None:
