@@ -15,19 +15,21 @@ from datetime import datetime
 import ray
 
 from carbon_ray.actors.forecast_client import EDITION_KEY, Publication, edition_of
+from carbon_ray.actors.forecast_context import GridContext
 from carbon_ray.actors.forecast_health import ForecastHealth, RefreshLoad
-from carbon_ray.actors.forecast_making import BesideForecaster, NoContext
+from carbon_ray.actors.forecast_making import BesideForecaster
 from carbon_ray.actors.forecast_metrics import ForecastMetrics
 from carbon_ray.actors.forecast_models import ModelFolder
 from carbon_ray.actors.forecast_service import ForecastService
 from carbon_ray.actors.forecast_tracks import TRACKS_FILE, TrackFile
+from carbon_ray.actors.forecast_weather import WeatherKeeper
 from carbon_ray.actors.model_training import ModelTraining
 from carbon_ray.actors.ray_tasks import RayTasks
 from carbon_ray.actors.refreshing import Refreshing
 from carbon_ray.actors.timekeeping import ORIGIN_KEY, cluster_clock
 from carbon_ray.cluster import kv
 from carbon_ray.config.cluster_yaml import ClusterConfig
-from carbon_ray.config.grid import grid_chain
+from carbon_ray.config.grid import grid_chain, weather_sources
 from carbon_ray.core.clock import Clock, wall_now
 from carbon_ray.core.errors import ForecastError
 from carbon_ray.core.forecast import ForecastSnapshot
@@ -44,7 +46,7 @@ log = logging.getLogger(__name__)
 READS = {"reads": 2}
 """Ray's concurrency group of the methods that only look, with its number of threads."""
 
-CACHE_FOLDER, MODELS_FOLDER = "history", "models"
+CACHE_FOLDER, MODELS_FOLDER, WEATHER_FOLDER = "history", "models", "weather"
 
 _LOOK_S = 0.5
 """Wall seconds between looks at the clock."""
@@ -92,7 +94,11 @@ class ForecastActor:
     ) -> tuple[Forecaster, ModelTraining]:
         """What forecasts and what trains in tasks beside this process."""
         settings, models = config.carbon.forecasting, ModelFolder(config.state_dir / MODELS_FOLDER)
-        tasks, context = RayTasks(num_cpus=settings.task_num_cpus), NoContext()
+        tasks = RayTasks(num_cpus=settings.task_num_cpus)
+        weather = None
+        if settings.weather is not None:
+            weather = WeatherKeeper(*weather_sources(settings.weather), config.state_dir / WEATHER_FOLDER)
+        context = GridContext(chain, weather, has_mix=settings.mix, has_forecast=settings.source_forecast)
         forecaster = BesideForecaster(
             tasks=tasks,
             models=models,

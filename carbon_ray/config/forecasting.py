@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Literal
+
+from pydantic import Field, JsonValue
 
 from carbon_ray.config.section import Section
+
+
+class WeatherSettings(Section):
+    """Weather forecasts as a part of what forecasts are made of; see docs/providers.md."""
+
+    provider: Literal["open_meteo"] = Field(default="open_meteo", description="Service that is asked")
+    plan: Literal["free", "commercial"] = Field(default="free", description="free: for non-commercial use, without a key")
+    areas: dict[str, str] = Field(
+        default_factory=dict, description="Places by zone, latitude and longitude: '53.6,10.0 48.1,11.6'; default: its cloud regions"
+    )
+    has_past: bool = Field(default=True, description="Begin with what was forecast on past days, from 2024 on")
+    base_url: str | None = Field(default=None, description="Another address of the service")
+    network: dict[str, JsonValue] = Field(default_factory=dict, description="Time-outs, retries, pace; see docs/providers.md")
 
 
 class ForecastingSettings(Section):
@@ -22,3 +37,6 @@ class ForecastingSettings(Section):
     )
     forecast_limit_s: float = Field(default=300.0, gt=0, description="Wall seconds after which a forecast that has not ended is given up")
     train_limit_s: float = Field(default=7200.0, gt=0, description="Wall seconds after which a training that has not ended is given up")
+    mix: bool = Field(default=True, description="Use generation by fuel where the zone's source tells it")
+    source_forecast: bool = Field(default=True, description="Blend with the forecast of the zone's source where it issues one")
+    weather: WeatherSettings | None = Field(default=None, description="Use issued weather forecasts; none by default")

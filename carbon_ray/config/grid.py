@@ -8,7 +8,9 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+from carbon_ray.config.forecasting import WeatherSettings
 from carbon_ray.config.settings import GridSettings
 from carbon_ray.config.sources import LOCAL, SourceSettings
 from carbon_ray.core.clock import wall_now
@@ -21,6 +23,7 @@ from carbon_ray.providers.chain import Link, ProviderChain
 from carbon_ray.providers.embedded import EmbeddedProvider
 from carbon_ray.providers.history_store import HistoryStore
 from carbon_ray.providers.registry import provider_named, provider_parameters
+from carbon_ray.providers.services.open_meteo import OpenMeteo, OpenMeteoRuns
 
 
 def grid_provider(settings: GridSettings, zones: tuple[str, ...]) -> HistoryProvider:
@@ -67,6 +70,17 @@ def grid_chain(settings: GridSettings, *, cache_dir: Path, now: Callable[[], dat
         breaker=settings.breaker.rule(),
         stale_after_s=settings.stale_after_h * S_PER_H,
     )
+
+
+def weather_sources(settings: WeatherSettings) -> tuple[OpenMeteo, OpenMeteoRuns | None]:
+    """The configured source of weather forecasts, and that of past ones.
+
+    Raises:
+        ConfigError: Its settings do not fit, or its key is missing.
+    """
+    given: dict[str, Any] = {"areas": settings.areas, "plan": settings.plan, "network": settings.network or None}
+    past = OpenMeteoRuns(**given) if settings.has_past and settings.base_url is None else None
+    return OpenMeteo(**given, base_url=settings.base_url), past
 
 
 def _made(source: SourceSettings, kind: IntensityKind, zones: tuple[str, ...] | None) -> HistoryProvider:

@@ -125,3 +125,9 @@ class CarbonConfig(Section):
     node_types: dict[str, NodeTypeSettings] = Field(min_length=1, description="By name, as in available_node_types")
     controller: ControllerSettings = Field(default_factory=ControllerSettings)
     state_dir: Path | None = Field(default=None, description="Ledger and forecast state; default: ~/.carbon_ray/<cluster> on the head")
+
+    @model_validator(mode="after")
+    def _weather_is_of_the_present(self) -> Self:
+        if self.forecasting.weather is not None and self.clock.mode != "system":
+            raise ValueError("forecasting.weather needs clock.mode 'system': on a replayed day there is no forecast of that day's weather")
+        return self

@@ -25,6 +25,7 @@ from carbon_ray.forecasting.model import ManyZoneModel, Recipe, Said, ZoneModel
 from carbon_ray.forecasting.naive import Ewma
 from carbon_ray.forecasting.past import ZonePast
 from carbon_ray.forecasting.signals import DAY
+from carbon_ray.forecasting.told import lacks
 from carbon_ray.forecasting.track import Lesson, Track, blended, score_at
 from carbon_ray.forecasting.training import MIN_TRAIN_HOURS, train
 from carbon_ray.forecasting.weather import WeatherRuns
@@ -94,8 +95,8 @@ class LightGbm:
             history: By zone.
             now: Aware UTC.
             horizon_s: Seconds.
-            context: By zone, what is known beside the intensity; zones may be missing. A model uses what it was trained with. A zone
-                that has a typical year here and no history is forecast too.
+            context: By zone, what is known beside the intensity; zones may be missing. A model uses what it was trained with; a
+                zone that lacks that now is forecast as by `ewma`. A zone that has a typical year here and no history is forecast too.
 
         Raises:
             ForecastError: A zone has no interval that ended by `now`.
@@ -110,7 +111,7 @@ class LightGbm:
             for zone, one in beside.items()
             if one.typical is not None and (zone not in history or windows[zone].past * history[zone].step_s < COLD_S)
         }
-        ready = {zone: past for zone, past in ready.items() if zone not in cold}
+        ready = {zone: past for zone, past in ready.items() if zone not in cold and model is not None and not lacks(model, past)}
         plain = {zone: series for zone, series in history.items() if zone not in ready and zone not in cold}
         made = Ewma().forecast(plain, now=now, horizon_s=horizon_s) if plain else {}
         if model is not None and ready:

@@ -302,7 +302,7 @@ def test_every_setting_is_described_and_every_section_closed() -> None:
     assert {section.__name__ for section in found} == {
         *("CarbonConfig", "GridSettings", "ClockSettings", "RegionSettings", "NodeTypeSettings", "ControllerSettings"),
         *("CapacitySettings", "QuietSettings", "SpotSettings"),
-        *("FallbackSettings", "BreakerSettings", "CacheSettings", "ForecastingSettings"),
+        *("FallbackSettings", "BreakerSettings", "CacheSettings", "ForecastingSettings", "WeatherSettings"),
     }
     for section in found:
         assert section.model_config["extra"] == "forbid"

@@ -23,16 +23,18 @@ from carbon_ray.providers.services.client import Question
 from carbon_ray.providers.services.fields import EpochStamp, Number, Payload, UtcStamp, read_payload
 from carbon_ray.providers.services.network import NetworkSettings
 from carbon_ray.providers.services.surroundings import Surroundings
-from carbon_ray.providers.services.web_service import HOUR, WebService
+from carbon_ray.providers.services.web_service import HOUR, WebService, chunks
 from carbon_ray.providers.services.wire import Credentials
 from carbon_ray.providers.weather import WeatherForecast
 
-FREE, COMMERCIAL = "https://api.open-meteo.com", "https://customer-api.open-meteo.com"
 MAX_DAYS = 16
 MAX_PLACES = 10
 _SNAP_DEGREES = 1.0
 """By how much the cell that is answered for may lie beside the place that was asked for."""
 _KELVIN = 273.15
+RUN_DAYS = 7
+"""Days ahead that past runs reach."""
+_DAY, _CHUNK = timedelta(days=1), timedelta(days=60)
 
 
 class _Variable(NamedTuple):
@@ -96,7 +98,8 @@ class OpenMeteo(WebService):
     """
 
     name: ClassVar[str] = "open_meteo"
-    usual_base_url: ClassVar[str | None] = FREE
+    usual_base_url: ClassVar[str | None] = "https://api.open-meteo.com"
+    commercial_base_url: ClassVar[str] = "https://customer-api.open-meteo.com"
     usual_network: ClassVar = NetworkSettings(cache_s=3600.0, min_interval_s=0.2)
     quota: ClassVar = Quota(requests=5000, per_s=3600.0)
 
@@ -118,13 +121,13 @@ class OpenMeteo(WebService):
         self._is_commercial, self._days = plan == "commercial", days
         self.key_fields = ("key",) if self._is_commercial else ()  # type: ignore[misc]  # by plan, not by class
         self.known_areas = _known_places()  # type: ignore[misc]  # the same for all, but read when first needed
-        usual = COMMERCIAL if self._is_commercial else FREE
+        usual = self.commercial_base_url if self._is_commercial else self.usual_base_url
         super().__init__(zones=zones, areas=areas, base_url=base_url or usual, network=network, surroundings=surroundings)
         for zone, places in (areas or {}).items():
             _places(zone, places)
 
     def __repr__(self) -> str:
-        return f"OpenMeteo(zones={self._zones!r}, base_url={self._base_url!r})"
+        return f"{type(self).__name__}(zones={self._zones!r}, base_url={self._base_url!r})"
 
     def weather(self, zone: str) -> WeatherForecast:
         """The newest forecast, from the beginning of the present day (UTC) on; counts as issued when fetched.
@@ -135,22 +138,9 @@ class OpenMeteo(WebService):
             ProviderError: It could not be asked.
         """
         places = _places(zone, self._area(zone))
-        answer = self._ask(zone, places)
-        data = self._json(answer, zone)
-        told = read_payload(
-            list[_Place],
-            data if isinstance(data, list) else [data],
-            provider=self.name,
-            zone=zone,
-            excerpt=self.client.excerpt(answer.beginning),
-        )
-        if len(told) != len(places):
-            raise self._broken(zone, f"answered for {len(told)} places, asked for {len(places)}", answer)
-        found = [self._read(one, place, zone, answer) for one, place in zip(told, places, strict=True)]
-        start_at, hours = found[0][0], len(next(iter(found[0][1].values())))
-        if any(begin_at != start_at or len(next(iter(values.values()))) != hours for begin_at, values in found):
-            raise self._broken(zone, "answered with other hours for one place than for another", answer)
-        values = {name: np.mean([of_place[name] for _, of_place in found], axis=0) for name in _VARIABLES}
+        answer = self._ask(zone, places, ("",), (("forecast_days", str(self._days)),))
+        told = self._told(answer, places, zone)
+        start_at, values = self._mean(told, places, "", zone, answer)
         if all(np.isnan(one).all() for one in values.values()):
             raise ProviderNoDataError(self.name, zone, "has no weather forecast")
         provenance = Provenance(
@@ -161,19 +151,44 @@ class OpenMeteo(WebService):
         )
         return WeatherForecast(zone=zone, start_at=start_at, issued_at=answer.fetched_at, values=values, provenance=provenance)
 
-    def _ask(self, zone: str, places: Sequence[tuple[float, float]]) -> Answer:
+    def _told(self, answer: Answer, places: Sequence[tuple[float, float]], zone: str) -> list[_Place]:
+        data = self._json(answer, zone)
+        told = read_payload(
+            list[_Place],
+            data if isinstance(data, list) else [data],
+            provider=self.name,
+            zone=zone,
+            excerpt=self.client.excerpt(answer.beginning),
+        )
+        if len(told) != len(places):
+            raise self._broken(zone, f"answered for {len(told)} places, asked for {len(places)}", answer)
+        return told
+
+    def _mean(
+        self, told: Sequence[_Place], places: Sequence[tuple[float, float]], suffix: str, zone: str, answer: Answer
+    ) -> tuple[datetime, dict[str, FloatArray]]:
+        """Start of the first hour, and the means over the places by our names."""
+        found = [self._read(one, place, suffix, zone, answer) for one, place in zip(told, places, strict=True)]
+        start_at, hours = found[0][0], len(next(iter(found[0][1].values())))
+        if any(begin_at != start_at or len(next(iter(values.values()))) != hours for begin_at, values in found):
+            raise self._broken(zone, "answered with other hours for one place than for another", answer)
+        return start_at, {name: np.mean([of_place[name] for _, of_place in found], axis=0) for name in _VARIABLES}
+
+    def _ask(self, zone: str, places: Sequence[tuple[float, float]], suffixes: Sequence[str], further: Sequence[tuple[str, str]]) -> Answer:
         params = (
             ("latitude", ",".join(f"{latitude:g}" for latitude, _ in places)),
             ("longitude", ",".join(f"{longitude:g}" for _, longitude in places)),
-            ("hourly", ",".join(one.code for one in _VARIABLES.values())),
+            ("hourly", ",".join(one.code + suffix for suffix in suffixes for one in _VARIABLES.values())),
             ("timezone", "GMT"),
             ("wind_speed_unit", "ms"),
-            ("forecast_days", str(self._days)),
+            *further,
         )
         credentials = Credentials(params={"apikey": self._secret("key")}) if self._is_commercial else None
         return self.client.get(Question(path="/v1/forecast", params=params, zone=zone, credentials=credentials))
 
-    def _read(self, told: _Place, place: tuple[float, float], zone: str, answer: Answer) -> tuple[datetime, dict[str, FloatArray]]:
+    def _read(
+        self, told: _Place, place: tuple[float, float], suffix: str, zone: str, answer: Answer
+    ) -> tuple[datetime, dict[str, FloatArray]]:
         """Start of the first hour, and the variables by our names, of one place."""
         aside = max(abs(told.latitude - place[0]), abs((told.longitude - place[1] + 180) % 360 - 180))
         if not aside <= _SNAP_DEGREES:
@@ -192,22 +207,25 @@ class OpenMeteo(WebService):
                 zone, f"begins its forecast at {starts[0]:%Y-%m-%dT%H:%MZ}, which is still to come; check the clocks", answer
             )
         series = told.hourly.model_extra or {}
-        values = {name: self._values(name, series.get(one.code), told, len(starts), zone, answer) for name, one in _VARIABLES.items()}
+        values = {
+            name: self._values(name, one.code + suffix, series.get(one.code + suffix), told, len(starts), zone, answer)
+            for name, one in _VARIABLES.items()
+        }
         return starts[0], values
 
-    def _values(self, name: str, series: Any, told: _Place, hours: int, zone: str, answer: Answer) -> FloatArray:
+    def _values(self, name: str, code: str, series: Any, told: _Place, hours: int, zone: str, answer: Answer) -> FloatArray:
         one = _VARIABLES[name]
         if series is None:  # a model that does not have it
             return np.full(hours, np.nan)
-        if (unit := told.hourly_units.get(one.code)) != one.unit:
-            raise self._broken(zone, f"sent {one.code} in {self.client.excerpt(str(unit))}, not in {one.unit}", answer)
+        if (unit := told.hourly_units.get(code)) != one.unit:
+            raise self._broken(zone, f"sent {code} in {self.client.excerpt(str(unit))}, not in {one.unit}", answer)
         excerpt = self.client.excerpt(answer.beginning)
         numbers = read_payload(list[Number], series, provider=self.name, zone=zone, excerpt=excerpt)
         if len(numbers) != hours:
-            raise self._broken(zone, f"sent {hours} instants and {len(numbers)} values of {one.code}", answer)
+            raise self._broken(zone, f"sent {hours} instants and {len(numbers)} values of {code}", answer)
         values = np.array([np.nan if number is None else number for number in numbers], dtype=np.float64) + one.added
         if ((values < one.least) | (values > one.most)).any():
-            raise self._broken(zone, f"sent {one.code} that cannot be", answer)
+            raise self._broken(zone, f"sent {code} that cannot be", answer)
         return values
 
     def _judge(self, answer: Answer, question: Question) -> ProviderError | None:
@@ -220,6 +238,63 @@ class OpenMeteo(WebService):
         if isinstance(error, ProviderQuotaError) and told is not None and "retry-after" not in answer.headers:
             return ProviderQuotaError(self.name, question.zone, error.problem, _open_again_at(told, answer.fetched_at))
         return error
+
+
+class OpenMeteoRuns(OpenMeteo):
+    """What was forecast on past days, at fixed distances ahead of the hours that it was forecast for; from 2024 on.
+
+    The service tells for every hour what was said of it a day before, two days before, up to seven. Of that daily runs are put together
+    that look into no future: what run D says of its hour 24 k + h was said k + 1 days before that hour, so at D + h less a day, which is
+    before D.
+    """
+
+    usual_base_url: ClassVar[str | None] = "https://previous-runs-api.open-meteo.com"
+    commercial_base_url: ClassVar[str] = "https://customer-previous-runs-api.open-meteo.com"
+
+    def past_weather(self, zone: str, first_at: datetime, last_at: datetime) -> list[WeatherForecast]:
+        """Runs of the days from `first_at` to before `last_at`, each issued at its beginning; days of which nothing is known are left out.
+
+        Args:
+            zone: Grid zone.
+            first_at: Midnight, UTC.
+            last_at: Midnight, UTC.
+
+        Raises:
+            UnknownZoneError: It is not known where the zone is.
+            ProviderError: It could not be asked.
+        """
+        return [run for one, two in chunks(first_at, last_at, _CHUNK) for run in self._runs(zone, one, two)]
+
+    def _runs(self, zone: str, first_at: datetime, last_at: datetime) -> list[WeatherForecast]:
+        places = _places(zone, self._area(zone))
+        days = (("start_date", f"{first_at:%Y-%m-%d}"), ("end_date", f"{last_at + (RUN_DAYS - 2) * _DAY:%Y-%m-%d}"))
+        suffixes = [f"_previous_day{day}" for day in range(1, RUN_DAYS + 1)]
+        answer = self._ask(zone, places, suffixes, days)
+        told = self._told(answer, places, zone)
+        said = [self._mean(told, places, suffix, zone, answer) for suffix in suffixes]
+        if said[0][0] != first_at:
+            raise self._broken(zone, f"begins at {said[0][0]:%Y-%m-%dT%H:%MZ}, asked for {first_at:%Y-%m-%d}", answer)
+        provenance = Provenance(
+            provider=self.name,
+            detail=f"Open-Meteo, CC BY 4.0, previous runs, mean of {len(places)} place{'s' if len(places) > 1 else ''}",
+            fetched_at=answer.fetched_at,
+        )
+        found = []
+        for day in range((last_at - first_at) // _DAY):
+            values = {name: _joined([of_lead[name] for _, of_lead in said], day) for name in _VARIABLES}
+            start_at = first_at + day * _DAY
+            if not all(np.isnan(one).all() for one in values.values()):
+                found.append(WeatherForecast(zone=zone, start_at=start_at, issued_at=start_at, values=values, provenance=provenance))
+        return found
+
+
+def _joined(by_lead: Sequence[FloatArray], day: int) -> FloatArray:
+    """One run of one variable: of its day k what was said k + 1 days before; NaN beyond what was answered. Shape (hours,)."""
+    run = np.full(len(by_lead) * 24, np.nan)
+    for lead, values in enumerate(by_lead):
+        part = values[(day + lead) * 24 : (day + lead + 1) * 24]
+        run[lead * 24 : lead * 24 + len(part)] = part
+    return run
 
 
 def _open_again_at(reason: str, now: datetime) -> datetime:

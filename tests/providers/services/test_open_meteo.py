@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,10 @@ import pytest
 
 from carbon_ray.core.errors import ConfigError, ProviderNoDataError, ProviderQuotaError, ProviderResponseError, UnknownZoneError
 from carbon_ray.forecasting.weather import WEATHER as OF_THE_MODEL
-from carbon_ray.providers.services.open_meteo import OpenMeteo
+from carbon_ray.providers.services.open_meteo import OpenMeteo, OpenMeteoRuns
 from carbon_ray.providers.weather import VARIABLES, WeatherForecast, WeatherProvider
-from carbon_ray.testing import Reply
-from tests.providers.services.samples import KEYED_WEATHER, KEYS, NOW, WEATHER, open_meteo, reply
+from carbon_ray.testing import Asked, FakeService, FakeWorld, Reply
+from tests.providers.services.samples import KEYED_WEATHER, KEYS, NOW, UNITS, WEATHER, open_meteo, reply
 
 DAY = NOW.replace(hour=0, minute=0)
 HOURS: list[float | None] = [80.0 + hour for hour in range(48)]
@@ -139,3 +139,56 @@ def test_a_commercial_plan_asks_elsewhere_and_with_its_key() -> None:
     provider.weather("DE")
     assert dict(service.asked[0].params)["apikey"] == KEYS["CARBON_RAY_OPEN_METEO_KEY"]
     assert "customer-api.open-meteo.com" in repr(provider)
+
+
+# Past runs
+
+
+def past_reply(asked: Any) -> Reply:
+    """Every wind tells its valid hour, and by how many days before that it was said: 10 days + hours / 1000."""
+    params = dict(asked.params)
+    first, last = (datetime.fromisoformat(params[name]).replace(tzinfo=UTC) for name in ("start_date", "end_date"))
+    hours = (last - first) // timedelta(hours=1) + 24
+    hourly: dict[str, Any] = {"time": [f"{first + index * timedelta(hours=1):%Y-%m-%dT%H:%M}" for index in range(hours)]}
+    units = {"time": "iso8601"}
+    for name in params["hourly"].split(","):
+        code, days = name.split("_previous_day")
+        units[name] = UNITS[code]
+        hourly[name] = [10.0 * int(days) + index / 1000 if code == "wind_speed_100m" else 1.0 for index in range(hours)]
+    place = {"latitude": 52.52, "longitude": 13.42, "utc_offset_seconds": 0, "hourly_units": units, "hourly": hourly}
+    return reply(place)
+
+
+def past_runs(answer: Any, first_at: datetime, last_at: datetime) -> tuple[list[WeatherForecast], FakeService]:
+    world, service = FakeWorld(NOW), FakeService(answer)
+    provider = OpenMeteoRuns(areas={"DE": "52.5,13.4"}, surroundings=world.surroundings(service.transport))
+    return provider.past_weather("DE", first_at, last_at), service
+
+
+def test_a_past_run_holds_nothing_that_was_said_after_its_beginning() -> None:
+    found, service = past_runs(past_reply, DAY - timedelta(days=70), DAY - timedelta(days=7))
+    assert [asked.path for asked in service.asked] == ["/v1/forecast"] * 2, "sixty days at a time"
+    assert [one.start_at for one in found] == [DAY - timedelta(days=day) for day in range(70, 7, -1)]
+    for one in found[:3]:
+        assert (one.issued_at, len(one)) == (one.start_at, 168)
+        for lead, value in enumerate(one.values["wind_speed_m_per_s"]):
+            said_before = timedelta(days=value // 10)
+            valid_at = DAY - timedelta(days=70) + timedelta(hours=round(value % 10 * 1000))
+            assert valid_at == one.start_at + timedelta(hours=lead)
+            assert valid_at - said_before <= one.issued_at
+            assert valid_at - said_before >= one.issued_at - timedelta(days=1), "and nothing older than need be"
+
+
+def test_past_runs_that_cannot_be_are_refused_and_empty_ones_left_out() -> None:
+    params = (("start_date", "2026-01-01"), ("end_date", "2026-01-09"), ("hourly", past_codes()))
+    shifted = past_reply(Asked(path="", params=params, headers={}))
+    with pytest.raises(ProviderResponseError, match="begins at 2026-01-01"):
+        past_runs([shifted], DAY - timedelta(days=2), DAY)
+    document = json.loads(shifted.body)
+    document["hourly"] = {name: one if name == "time" else [None] * len(one) for name, one in document["hourly"].items()}
+    first_at = datetime(2026, 1, 1, tzinfo=UTC)
+    assert past_runs([reply(document)], first_at, first_at + timedelta(days=2))[0] == []
+
+
+def past_codes() -> str:
+    return ",".join(f"{code}_previous_day{day}" for day in range(1, 8) for code in UNITS)
