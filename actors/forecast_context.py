@@ -30,6 +30,8 @@ T = TypeVar("T")
 
 HOUR = timedelta(hours=1)
 HORIZON_S = 168 * S_PER_H
+SAME_ROUND = timedelta(minutes=15)
+"""A forecast that is fetched now is issued a little after the instant at which the round began."""
 MOST_MISSING_FRACTION = 0.1
 """Of the hours of a history; where more of its generation is missing, none of it is used."""
 GROUPS: Mapping[Fuel, str] = {
@@ -95,7 +97,7 @@ class GridContext:
         other = None
         if self._has_forecast and not is_training:
             other = self._tried(zone, "forecast", lambda: self._source.forecast(zone, HORIZON_S))
-            if other is not None and (other.issued_at > now or other.kind is not series.kind):
+            if other is not None and (other.issued_at > now + SAME_ROUND or other.kind is not series.kind):
                 other = None  # of another time than the cluster's, or of another kind: kinds never mix
         return Context(generation=generation, weather=weather, provider=other)
 

@@ -148,7 +148,7 @@ class WeatherKeeper:
         known_at = None if kept is None else kept.known_at(today_at)
         if known_at is None or (now <= today_at + DELAY and now - known_at >= timedelta(hours=1)):
             run = self._asked("today", zone, now, lambda: [self._provider.weather(zone)])
-            kept = self._kept(zone, [one for one in run if _midnight(one.start_at) == today_at and one.issued_at <= now])
+            kept = self._kept(zone, [one for one in run if _midnight(one.start_at) == today_at])
         if is_training and self._past is not None:
             past, first_at = self._past, _midnight(since_at)
             last_at = today_at if kept is None else kept.first_at

@@ -30,9 +30,10 @@ def forecast(
     zones: Annotated[str | None, typer.Option(help="Several grid zones: DE,ES.")] = None,
     hours: Annotated[int, typer.Option(min=1, max=MAX_HOURS, help="Hours ahead.")] = 48,
     traces: Annotated[Path | None, typer.Option(help="CSV or Parquet trace instead of the embedded profile; needs --start.")] = None,
+    config: Annotated[Path | None, typer.Option(help="Cluster YAML whose grid section names the source, and its kind.")] = None,
     start: Annotated[str | None, typer.Option(help="Instant that counts as now, such as 2022-05-02T16:00Z.")] = None,
     forecaster: Annotated[str, typer.Option(help="Model: linear, lightgbm, ewma or persistence.")] = "linear",
-    kind: Annotated[str, typer.Option(help="What is counted: average_lifecycle, average_direct or marginal.")] = "average_lifecycle",
+    kind: Annotated[str | None, typer.Option(help="What is counted: average_lifecycle (default), average_direct or marginal.")] = None,
     known: Annotated[bool, typer.Option("--list", help="List the known zones.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -40,9 +41,14 @@ def forecast(
     asked = (*(parsing.names(",".join(zone), "--zone") if zone else ()), *(parsing.names(zones, "--zones") if zones is not None else ()))
     wanted = tuple(dict.fromkeys(asked))
 
-    from carbon_ray.cli.grid_source import forecast_of, open_source, start_of
+    from carbon_ray.cli.grid_source import configured_source, forecast_of, open_source, start_of
 
-    provider = open_source(traces, kind, wanted)
+    if config is not None:
+        if traces is not None or kind is not None:
+            raise ConfigError("--config says what the source is and what it counts; leave out --traces and --kind, or --config")
+        provider = configured_source(config, wanted)
+    else:
+        provider = open_source(traces, kind or "average_lifecycle", wanted)
     if known:
         _list_zones(provider.zones(), json=json)
         return
@@ -85,8 +91,10 @@ def _zone_document(one: Forecast, hours: int) -> dict[str, Any]:
         "zone": one.zone,
         "kind": one.kind.value,
         "forecaster": one.forecaster,
+        "issued_at": to_jsonable(one.issued_at),
         "provenance": str(one.provenance),
         "is_embedded": one.provenance.is_embedded,
+        "source": to_jsonable(one.provenance),
         "intervals": [
             {
                 "start_at": to_jsonable(one.start_at + timedelta(hours=index)),
@@ -113,7 +121,7 @@ def _show(snapshot: ForecastSnapshot, hours: int) -> None:
         values = _hourly(one, hours, 0.5)
         line = Text(f"{one.zone:<{width}}  ").append(sparkline(values)).append(f"  {min(values):.0f} to {max(values):.0f} gCO2e/kWh")
         out.print(line, soft_wrap=True)
-    for words in dict.fromkeys(f"{one.kind.value}; {one.forecaster}; {one.provenance}" for one in forecasts):
+    for words in dict.fromkeys(f"{one.kind.value}; {one.forecaster}; {one.provenance.in_full()}" for one in forecasts):
         out.print(Text(words, style="dim"), soft_wrap=True)
 
 

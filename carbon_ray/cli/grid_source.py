@@ -1,4 +1,4 @@
-"""Forecasts without a cluster: from the embedded profile or a trace file, made in this process."""
+"""Forecasts without a cluster: from the embedded profile, a trace file or a cluster's configured source, made in this process."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from carbon_ray.cli import parsing
+from carbon_ray.config.cluster_yaml import load_cluster_config
 from carbon_ray.config.grid import grid_provider
 from carbon_ray.config.settings import GridSettings
 from carbon_ray.core.clock import wall_now
@@ -13,7 +14,8 @@ from carbon_ray.core.errors import ConfigError
 from carbon_ray.core.forecast import ForecastSnapshot
 from carbon_ray.core.intensity import IntensityKind, IntensitySeries
 from carbon_ray.forecasting.registry import forecaster_named
-from carbon_ray.providers.base import HistoryProvider
+from carbon_ray.providers.base import HistoryProvider, ReadingsProvider
+from carbon_ray.providers.recent import newest_history
 from carbon_ray.providers.trace import TraceProvider
 
 HISTORY, YEAR = timedelta(days=21), timedelta(days=365)
@@ -41,6 +43,16 @@ def open_source(traces: Path | None, kind: str, zones: tuple[str, ...]) -> Histo
     if not zones:
         return TraceProvider(traces, counted)
     return grid_provider(GridSettings(provider="trace", path=traces, kind=counted), zones)
+
+
+def configured_source(config: Path, zones: tuple[str, ...]) -> HistoryProvider:
+    """The source that a cluster's grid section names, without those that stand in for it, checked to know the zones.
+
+    Raises:
+        ConfigError: The file is wrong, or the source cannot be made.
+        UnknownZoneError: The source does not know a zone.
+    """
+    return grid_provider(load_cluster_config(config).carbon.grid, zones)
 
 
 def start_of(text: str | None, provider: HistoryProvider, zones: tuple[str, ...]) -> datetime:
@@ -90,6 +102,8 @@ def forecast_of(
 
 def _history(provider: HistoryProvider, zone: str, start_at: datetime, span: timedelta) -> IntensitySeries:
     begin_at = start_at - span
+    if isinstance(provider, ReadingsProvider):  # a service: late, and with a past of its own length
+        return newest_history(provider, zone, begin_at, start_at)
     if isinstance(provider, TraceProvider):
         begin_at = max(begin_at, provider.span(zone)[0])
     return provider.history(zone, begin_at, start_at)

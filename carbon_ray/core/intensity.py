@@ -56,6 +56,17 @@ class Provenance:
         mark = "embedded " if self.is_embedded and not self.provider.startswith("embedded") else ""
         return f"{mark}{self.provider}{f' ({self.detail})' if self.detail else ''}"
 
+    def in_full(self) -> str:
+        """The same with whether values were measured or estimated, and when they were issued and fetched, where that is known."""
+        parts = [str(self)]
+        if (fraction := self.estimated_fraction) is not None:
+            parts.append("measured" if fraction == 0 else "estimated" if fraction == 1 else f"{fraction:.0%} estimated")
+        if self.issued_at is not None:
+            parts.append(f"issued {self.issued_at:%Y-%m-%dT%H:%MZ}")
+        if self.fetched_at is not None:
+            parts.append(f"fetched {self.fetched_at:%Y-%m-%dT%H:%MZ}")
+        return "; ".join(parts)
+
 
 _ROUNDING = 1e-9
 """Intervals by which a range may exceed the data, for rounding."""

@@ -345,7 +345,7 @@ def _decision_row(decision: Decision) -> DecisionRow:
 
 
 def _provenance(intensity: Mapping[str, IntensitySeries], emissions: Iterable[Emission], further: Sequence[str]) -> tuple[str, ...]:
-    lines = [f"intensity of {name}: zone {series.zone}, {series.kind}, {series.provenance}" for name, series in sorted(intensity.items())]
+    lines = [f"intensity of {name}: zone {one.zone}, {one.kind}, {one.provenance.in_full()}" for name, one in sorted(intensity.items())]
     lines += sorted({f"energy: {emission.energy_source}" for emission in emissions})
     return tuple(dict.fromkeys([*lines, *further]))
 
