@@ -51,7 +51,7 @@ def test_a_searcher_that_limits_live_trials_and_slow_starts_change_nothing(base:
 @pytest.mark.parametrize("base", ["fifo", "asha", "hyperband", "bohb", "pbt", "pbt in step", "median", "resources"])
 def test_a_hold_loses_no_trial_and_repeats_no_iteration(base: str) -> None:
     policy = ScriptedSweep(script=[(0.0, "all"), (0.05, 0), (3.0, 2), (3.2, "all")])
-    held, scheduler = sweep(lambda clock: carbon_aware(BASES[base](), clock, policy))
+    held, _ = sweep(lambda clock: carbon_aware(BASES[base](), clock, policy))
     held.run()
     assert len(ends(held)) == 12
     for trial_id in ends(held):
