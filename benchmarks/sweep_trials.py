@@ -102,7 +102,7 @@ def local_ray(num_cpus: int) -> Iterator[None]:
     for name in [name for name in os.environ if name.startswith("RAY_")]:
         del os.environ[name]
     os.environ.update(QUIET)
-    for attempts_left in (3, 2, 1, 0):
+    for attempts_left in range(9, -1, -1):
         try:
             ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
             break
