@@ -79,6 +79,7 @@ class SweepView:
         max_iterations: Iterations of a trial that nobody stops; None: not known.
         best_score: Best score of any trial, ended ones included, greater is better; None before the first.
         rung_scores: By milestone of iterations, the scores that trials had there, ended ones included, greater is better.
+        room: Trials that each region can hold at once; a region that is not named can hold `max_concurrency`.
     """
 
     started_at: datetime
@@ -95,6 +96,7 @@ class SweepView:
     max_iterations: int | None = None
     best_score: float | None = None
     rung_scores: Mapping[int, Sequence[float]] = field(default_factory=dict)
+    room: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         require_utc(self.started_at, "started_at")
@@ -115,6 +117,7 @@ class SweepDecision:
         check_at: Ask again no later than this, aware UTC.
         reason: One line that a person understands.
         forecaster: Name of the forecast that was used.
+        is_over: Deadline or budget is used up: all live trials are in `stop`, and no new one may start.
     """
 
     slots: Mapping[str, int]
@@ -124,6 +127,7 @@ class SweepDecision:
     check_at: datetime
     reason: str
     forecaster: str = ""
+    is_over: bool = False
 
     @property
     def concurrency(self) -> int:
