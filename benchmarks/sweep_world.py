@@ -266,6 +266,7 @@ def run(
         slots={region: shape.slots for region in regions} if regions else shape.slots,
         metric=METRIC,
         callbacks=list(callbacks),
+        max_pending=2 * shape.slots,
         timing=LoopTiming(startup_s=shape.startup_s, stop_s=shape.stop_s),
         end_at=end_at,
     ).run()

@@ -9,6 +9,7 @@ Source: Edmonds, "Submodular functions, matroids, and certain polyhedra", 1970 (
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -120,13 +121,14 @@ def supply_of(
     )
 
 
-def fill(supply: Supply, work_h: float, most: int) -> Fill:
+def fill(supply: Supply, work_h: float, most: int, budget_gco2: float = math.inf) -> Fill:
     """Fill the cheapest hours; among equal ones the earliest.
 
     Args:
         supply: The hours.
         work_h: Hours of running that are left, all trials together.
         most: Trials that can run at once in all regions.
+        budget_gco2: Emissions that may not be exceeded; work that they do not pay for is left out.
     """
     order = np.argsort(supply.gco2_per_h, axis=1, kind="stable")
     price = np.take_along_axis(supply.gco2_per_h, order, axis=1)
@@ -136,9 +138,13 @@ def fill(supply: Supply, work_h: float, most: int) -> Fill:
     cells = price.ravel()
     # Rounded, so that a flat grid is flat whatever its last digits say, and the earliest of equal hours is taken.
     by_price = np.argsort(np.round(cells / max(float(cells.max()), _ROUNDING), 6), kind="stable")
-    before = np.cumsum(hours[by_price]) - hours[by_price]
+    hours_by_price, cells_by_price = hours[by_price], cells[by_price]
+    wanted = np.clip(work_h - (np.cumsum(hours_by_price) - hours_by_price), 0.0, hours_by_price)
+    if math.isfinite(budget_gco2):
+        paid = np.cumsum(wanted * cells_by_price) - wanted * cells_by_price
+        wanted = np.minimum(wanted, np.clip(budget_gco2 - paid, 0.0, None) / np.maximum(cells_by_price, _ROUNDING))
     taken = np.zeros_like(hours)
-    taken[by_price] = np.clip(work_h - before, 0.0, hours[by_price])
+    taken[by_price] = wanted
     used = taken > _ROUNDING * supply.slot_h
     in_turn = np.clip(work_h - (np.cumsum(hours) - hours), 0.0, hours)
     return Fill(
