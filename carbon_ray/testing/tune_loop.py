@@ -209,6 +209,7 @@ class TuneLoop(LoopController):
                 training_iteration=iteration,
                 time_this_iter_s=span_s,
                 time_total_s=before.get("time_total_s", 0.0) + span_s,
+                should_checkpoint=bool(self._timing.save_every) and iteration % self._timing.save_every == 0,
                 done=False,
             )
         flat = dict(result)
