@@ -171,7 +171,11 @@ def train_digits_torch(configuration: Configuration, seed: int) -> Iterator[floa
 TASKS: dict[str, tuple[str, Draw, Train]] = {
     "digits_mlp": ("scikit-learn digits, MLPClassifier, negative log loss", draw_digits_mlp, train_digits_mlp),
     "diabetes_boosting": ("scikit-learn diabetes, GradientBoostingRegressor, R2", draw_diabetes_boosting, train_diabetes_boosting),
-    "digits_torch": ("scikit-learn digits as images, torch convolutional network, negative log loss", draw_digits_torch, train_digits_torch),
+    "digits_torch": (
+        "scikit-learn digits as images, torch convolutional network, negative log loss",
+        draw_digits_torch,
+        train_digits_torch,
+    ),
 }
 """By name: what it is, how a configuration is drawn, how one is trained."""
 
@@ -195,7 +199,9 @@ def record(task: str, configurations: int, seed: int) -> dict[str, Any]:
 
 def main(argv: list[str] | None = None) -> int:
     """Record all tasks; 0, or 2 with one line where torch is not there."""
-    parser = argparse.ArgumentParser(prog="benchmarks.tune_curves", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.tune_curves", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--configurations", type=int, default=400, help="of each task")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True)
@@ -211,7 +217,13 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{task}: {len(tasks[task]['curves'])} configurations, {time.perf_counter() - began_s:.0f} s", flush=True)
     recorded_with = environment()
     recorded_with["versions"]["torch"] = torch.__version__
-    result = {"what": __doc__.splitlines()[0], "seed": arguments.seed, "iterations": ITERATIONS, "tasks": tasks, "environment": recorded_with}
+    result = {
+        "what": __doc__.splitlines()[0],
+        "seed": arguments.seed,
+        "iterations": ITERATIONS,
+        "tasks": tasks,
+        "environment": recorded_with,
+    }
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     with arguments.out.open("wb") as file, gzip.GzipFile(fileobj=file, mode="wb", mtime=0, filename="") as packed:
         packed.write((json.dumps(result, sort_keys=True) + "\n").encode())

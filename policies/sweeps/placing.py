@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from carbon_ray.core.intensity import FloatArray
 from carbon_ray.policies.sweeps.supply import Supply
-
-if TYPE_CHECKING:
-    from carbon_ray.core.intensity import FloatArray
 
 AHEAD_H = 6.0
 """Hours over which the price of two regions is compared; beyond it a trial has ended or is asked about again."""
