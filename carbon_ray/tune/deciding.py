@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 LEAST_GAP_S = 60.0
 """Seconds of the clock between two questions that are asked because something has changed."""
 LEAST_WALL_GAP_S = 1.0
-"""Wall seconds between those; the longer of the two counts, so that a fast replay does not ask all the time."""
+"""Wall seconds between any two questions, so that a fast replay, or a policy that wants to be asked at once, does not ask all the time."""
 AFTER_FAILURE_S = 600.0
 """Seconds until a policy that failed is asked again."""
 LONGEST_GAP_S = 3600.0
@@ -46,7 +46,8 @@ class Decider:
 
     def __init__(self, policy: SweepPolicy, regions: Sequence[Region], speedup: float, decisions: Appendable | None) -> None:
         self._policy, self._regions, self._decisions = policy, tuple(regions), decisions
-        self._gap = timedelta(seconds=max(LEAST_GAP_S, LEAST_WALL_GAP_S * speedup))
+        self._floor = timedelta(seconds=LEAST_WALL_GAP_S * speedup)
+        self._gap = max(timedelta(seconds=LEAST_GAP_S), self._floor)
         self._once = OncePerCause(log)
         self._is_stale = True
         self._asked_at: datetime | None = None
@@ -64,8 +65,8 @@ class Decider:
         if self.decision is None or self._asked_at is None:
             return None
         check_at = min(self.decision.check_at, self._asked_at + timedelta(seconds=LONGEST_GAP_S))
-        soon_at = self._asked_at + self._gap
-        return max(soon_at, soon_at if self._is_stale else check_at)
+        wakes_at = max(check_at, self._asked_at + self._floor)
+        return min(wakes_at, self._asked_at + self._gap) if self._is_stale else wakes_at
 
     def is_due(self, now: datetime) -> bool:
         """Whether the policy is to be asked now."""

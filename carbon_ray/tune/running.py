@@ -213,13 +213,14 @@ class SweepRun:
         def view() -> Any:
             return self.book.view(self._wishes, unstarted, self._room, self.accounting.power_w, now)
 
+        snapshot = self.world.grid.snapshot(now)
         context = {
             "running": len(self.accounting.ledger.running()),
             "held": len(self.book.held),
             "emitted_gco2": self.accounting.ledger.total_gco2,
             "source": self.world.grid.source,
         }
-        decision = self.decider.ask(view, self.world.grid.snapshot(now), now, context)
+        decision = self.decider.ask(view, snapshot, now, context)
         self._gate = Gate(decision, self.world.regions[0].name)
         self._steps_dry = 0
 
