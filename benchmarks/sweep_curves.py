@@ -23,13 +23,11 @@ class Task:
         name: Of the task.
         what: Data, model and metric in words.
         scores: By configuration and iteration, greater is better, shape (configurations, iterations).
-        iteration_s: Seconds that an iteration took where it was recorded, shape (configurations,).
     """
 
     name: str
     what: str
     scores: FloatArray
-    iteration_s: FloatArray
 
     @property
     def iterations(self) -> int:
@@ -61,7 +59,6 @@ def read_tasks(path: Path = CURVES) -> tuple[Task, ...]:
                 name=name,
                 what=task["what"],
                 scores=np.array([curve["scores"] for curve in task["curves"]], dtype=np.float64),
-                iteration_s=np.array([curve["iteration_s"] for curve in task["curves"]], dtype=np.float64),
             )
             for name, task in sorted(found["tasks"].items())
         )
