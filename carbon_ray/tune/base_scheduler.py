@@ -127,6 +127,9 @@ class BaseScheduler:
 
     @contextmanager
     def _showing(self, tune_controller: Any, held: Mapping[str, Trial]) -> Iterator[Any]:
+        if not held:
+            yield tune_controller
+            return
         masked = {trial_id: trial for trial_id, trial in held.items() if trial.status == Trial.PAUSED}
         for trial in masked.values():
             trial.status = Trial.RUNNING

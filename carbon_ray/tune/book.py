@@ -36,6 +36,7 @@ class LiveTrial:
         last_at: When its last result, or its start, was.
         can_hold: It would go on from a checkpoint if it were paused now.
         state_bytes: Size of its checkpoint.
+        fresh_view: How it is seen before its first start, which does not change.
     """
 
     trial_id: str
@@ -47,6 +48,7 @@ class LiveTrial:
     last_at: datetime | None = None
     can_hold: bool = True
     state_bytes: int = 0
+    fresh_view: TrialView | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +98,8 @@ class SweepBook:
 
     Attributes:
         live: Trials that have not ended, by id, in the order in which they came.
+        waiting: Those of them that wait for their place without having asked for one, in the order in which they are to get it.
+        active: The others: they run, are about to, are held, or were paused by the base scheduler.
         held: Trials that carbon_ray paused, with the instant.
         best_score: Of any trial, greater is better.
         added: Trials that have been added so far.
@@ -108,6 +112,8 @@ class SweepBook:
     def __init__(self, ledger: SweepLedger, rungs: Rungs) -> None:
         self.ledger, self.remaining = ledger, Remaining(rungs=rungs)
         self.live: dict[str, LiveTrial] = {}
+        self.waiting: dict[str, LiveTrial] = {}
+        self.active: dict[str, LiveTrial] = {}
         self.held: dict[str, datetime] = {}
         self.best_score: float | None = None
         self.added = 0
@@ -131,18 +137,30 @@ class SweepBook:
     def add(self, trial_id: str, handle: Any, now: datetime) -> LiveTrial:
         """A trial takes part, or takes part again after a restore or a lost node."""
         self.started_at = self.started_at or now
-        known = self.live.get(trial_id)
-        if known is not None:
-            known.handle = handle
-            return known
-        self.added += 1
-        self.live[trial_id] = LiveTrial(trial_id=trial_id, handle=handle)
-        return self.live[trial_id]
+        one = self.live.get(trial_id)
+        if one is None:
+            self.added += 1
+            one = self.live[trial_id] = LiveTrial(trial_id=trial_id, handle=handle)
+        one.handle = handle
+        self.active.pop(trial_id, None)
+        (self.waiting if handle.status == "PENDING" else self.active)[trial_id] = one
+        return one
+
+    def note_place(self, trial_id: str) -> None:
+        """A trial has asked for its place."""
+        if (one := self.waiting.pop(trial_id, None)) is not None:
+            self.active[trial_id] = one
+
+    def note_waiting(self, trial_id: str) -> None:
+        """A trial that had asked for its place waits again, before all others."""
+        if (one := self.active.pop(trial_id, None)) is not None:
+            self.waiting = {trial_id: one, **self.waiting}
 
     def note_start(self, trial_id: str, now: datetime) -> None:
         """A trial begins to run: the time of its next iteration counts from here."""
         if (one := self.live.get(trial_id)) is not None:
             one.last_at = now
+            self.note_place(trial_id)
 
     def note_result(self, trial_id: str, result: Mapping[str, Any], now: datetime) -> LiveTrial | None:
         """A trial has reported; None for one that is not known."""
@@ -166,7 +184,8 @@ class SweepBook:
     def end(self, trial_id: str) -> None:
         """A trial has ended."""
         one = self.live.pop(trial_id, None)
-        self.held.pop(trial_id, None)
+        for group in (self.held, self.waiting, self.active):
+            group.pop(trial_id, None)
         if one is not None:
             self.remaining.note_end(one.iterations)
 
@@ -181,7 +200,8 @@ class SweepBook:
 
     def view(self, wishes: Wishes, unstarted: int | None, room: Mapping[str, int], power_w: float, now: datetime) -> SweepView:
         """The sweep as a policy sees it."""
-        waiting = self.remaining.seconds([one.iterations for one in self.live.values()], unstarted or 0, self.iteration_s)
+        done = [one.iterations for one in self.active.values()]
+        to_do_s = self.remaining.seconds(done, len(self.waiting) + (unstarted or 0), self.iteration_s)
         return SweepView(
             started_at=self.started_at or now,
             deadline_at=wishes.deadline_at,
@@ -193,7 +213,7 @@ class SweepBook:
             power_w=power_w,
             trials=tuple(self._views()),
             unstarted=unstarted,
-            remaining_trial_s=waiting,
+            remaining_trial_s=to_do_s,
             max_iterations=self.remaining.rungs.max_iterations or (self.remaining.longest or None),
             best_score=self.best_score,
             rung_scores=self._rungs,
@@ -221,20 +241,29 @@ class SweepBook:
         self.best_score, self.started_at = past.best_score, past.started_at
 
     def _views(self) -> Iterable[TrialView]:
-        for one in self.live.values():
-            account = self.ledger.account(one.trial_id)
-            yield TrialView(
-                trial_id=one.trial_id,
-                state=self.state_of(one),
-                region=account.region,
-                iterations=one.iterations,
-                scores=tuple(one.scores),
-                seconds_per_iteration=one.mean_iteration_s,
-                energy_kwh=account.energy_kwh,
-                emitted_gco2=self.ledger.gco2(one.trial_id),
-                can_hold=one.can_hold,
-                state_bytes=one.state_bytes,
-            )
+        for one in self.waiting.values():
+            if one.iterations == 0:
+                one.fresh_view = one.fresh_view or TrialView(trial_id=one.trial_id, state=TrialState.PENDING)
+                yield one.fresh_view
+            else:
+                yield self._view_of(one)
+        for one in self.active.values():
+            yield self._view_of(one)
+
+    def _view_of(self, one: LiveTrial) -> TrialView:
+        account = self.ledger.account(one.trial_id)
+        return TrialView(
+            trial_id=one.trial_id,
+            state=self.state_of(one),
+            region=account.region,
+            iterations=one.iterations,
+            scores=tuple(one.scores),
+            seconds_per_iteration=one.mean_iteration_s,
+            energy_kwh=account.energy_kwh,
+            emitted_gco2=self.ledger.gco2(one.trial_id),
+            can_hold=one.can_hold,
+            state_bytes=one.state_bytes,
+        )
 
     def _time(self, one: LiveTrial, span_s: float) -> None:
         one.timed += 1

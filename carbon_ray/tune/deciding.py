@@ -52,16 +52,22 @@ class Decider:
         self._is_stale = True
         self._asked_at: datetime | None = None
         self._said: tuple[object, ...] = ()
+        self._wakes_at: datetime | None = None
         self.decision: SweepDecision | None = None
         self.asked = 0
 
     def note_change(self) -> None:
         """Something has changed that a decision may hang on."""
-        self._is_stale = True
+        if not self._is_stale:
+            self._is_stale = True
+            self._wakes_at = self._next()
 
     @property
     def wakes_at(self) -> datetime | None:
         """When the policy is to be asked at the latest; None: now."""
+        return self._wakes_at
+
+    def _next(self) -> datetime | None:
         if self.decision is None or self._asked_at is None:
             return None
         check_at = min(self.decision.check_at, self._asked_at + timedelta(seconds=LONGEST_GAP_S))
@@ -70,8 +76,7 @@ class Decider:
 
     def is_due(self, now: datetime) -> bool:
         """Whether the policy is to be asked now."""
-        wakes_at = self.wakes_at
-        return wakes_at is None or now >= wakes_at
+        return self._wakes_at is None or now >= self._wakes_at
 
     def ask(
         self, view: Callable[[], SweepView], snapshot: ForecastSnapshot | None, now: datetime, context: Mapping[str, Any]
@@ -98,6 +103,7 @@ class Decider:
                 self._once.warn(type(error).__name__, reason)
                 decision = self._everything(seen, now, reason)
         self.decision = self._at_least(decision, seen)
+        self._wakes_at = self._next()
         self._note(self.decision, now, context)
         return self.decision
 

@@ -24,6 +24,7 @@ from carbon_ray.tune.base_scheduler import BaseScheduler, rungs_of
 from carbon_ray.tune.book import SweepBook, Wishes
 from carbon_ray.tune.columns import CarbonColumns
 from carbon_ray.tune.deciding import Decider
+from carbon_ray.tune.ending import Ending
 from carbon_ray.tune.gate import Gate, Standing, Start, StartNew
 from carbon_ray.tune.holding import Holdable
 from carbon_ray.tune.internals import CLOSED, TuneInternals
@@ -64,6 +65,7 @@ class SweepRun:
         self.accounting = SweepAccounting(self.world, settings.power_w, first, self.internals.directory(), self.internals.fetch)
         self.book = SweepBook(self.accounting.ledger, rungs_of(base, search.stop))
         self.book.metric, self.book.sign = search.metric, 1.0 if search.mode == "max" else -1.0
+        self._ending = Ending(settings.budget_gco2, self.accounting, self.book)
         self._holdable = Holdable(settings.allow_restart_from_zero)
         self._room, limit = self.accounting.room()
         self._wishes = Wishes(
@@ -79,6 +81,7 @@ class SweepRun:
         self._steps_dry = 0
         self._added_when_pulled: int | None = None
         self._holds = 0
+        self._was_open = True
         self.callback = CarbonColumns(self)
         self._is_hooked = self.internals.install(self.callback, self._save)
         self._restoring: Restoring | None = Restoring.begin(self.accounting, self.now())
@@ -111,9 +114,10 @@ class SweepRun:
             self.accounting.note_leaving(trial)
             self.decider.note_change()
             return decision
-        if (reason := self._why_end(trial.trial_id, now)) is not None:
+        if (reason := self._ending.why(trial.trial_id, self.decider.decision)) is not None:
             log.info("trial %s ends at iteration %s: %s", trial.trial_id, result.get("training_iteration"), reason)
             self.accounting.note_leaving(trial)
+            self.decider.note_change()
             return str(TrialScheduler.STOP)
         self._decide_if_due(tune_controller, now)
         if self._is_open() or self._may_stay(tune_controller, trial) or not self._holdable.now(trial, result):
@@ -132,8 +136,10 @@ class SweepRun:
         self._decide_if_due(tune_controller, now)
         decision = self.decider.decision
         assert decision is not None  # just made
-        self._end_waiting(tune_controller, decision)
+        if decision.is_over or decision.stop or self._settings.budget_gco2 is not None:
+            self._ending.end_waiting(tune_controller, self.internals, decision)
         if self._is_open() and not self.book.held:
+            self._was_open = True
             self.internals.set_door(None)
             return self.base.choose(tune_controller, {})
         return self._choose_within(tune_controller)
@@ -243,60 +249,37 @@ class SweepRun:
             return None
         return max(0, total - self.book.added)
 
-    def _why_end(self, trial_id: str, now: datetime) -> str | None:
-        """Why a running trial is to be ended now; None where it is not."""
-        decision, budget = self.decider.decision, self._settings.budget_gco2
-        if budget is not None:
-            ahead = self.accounting.next_iterations_gco2(self.book.iteration_s)
-            if self.accounting.ledger.total_gco2 + ahead > budget:
-                self.decider.note_change()
-                return f"the budget of {budget:.6g} gCO2e is used up but for {budget - self.accounting.ledger.total_gco2:.3g}"
-        return decision.stop.get(trial_id) if decision is not None else None
-
-    def _end_waiting(self, tune_controller: Any, decision: SweepDecision) -> None:
-        """End trials that do not run and are not to run any more."""
-        budget = self._settings.budget_gco2
-        is_over = decision.is_over
-        if budget is not None and self.book.live and not self.accounting.ledger.running():
-            is_over |= self.accounting.ledger.total_gco2 + self.accounting.one_iteration_gco2(self.book.iteration_s) > budget
-        if is_over:
-            tune_controller.search_alg.set_finished()
-        if not (is_over or decision.stop):
-            return
-        for one in list(self.book.live.values()):
-            if one.handle.status == Trial.RUNNING or not (is_over or one.trial_id in decision.stop):
-                continue
-            reason = decision.stop.get(one.trial_id) or "the budget or the time of the sweep is used up"
-            log.info("trial %s ends before it goes on: %s", one.trial_id, reason)
-            self.internals.unstage(one.handle)
-            self.book.held.pop(one.trial_id, None)
-            tune_controller.stop_trial(one.handle)
-
     # Holding and releasing
 
-    def _standings(self) -> tuple[dict[str, Standing], list[Trial], int]:
-        """Trials that run, are about to, or are held; those that wait for the base scheduler; and how many that has paused."""
-        standings, waiting, paused = {}, [], 0
-        for one in self.book.live.values():
+    def _standings(self) -> tuple[dict[str, Standing], int]:
+        """Trials that run, are about to, or are held; and how many the base scheduler has paused."""
+        standings, paused, adrift = {}, 0, []
+        for one in self.book.active.values():
             state, is_staged = self.book.state_of(one), False
+            if state is TrialState.PAUSED:
+                paused += 1
+                continue
             if state is not TrialState.RUNNING:
                 is_staged = self.internals.is_staged(one.handle)
                 if not is_staged and state is TrialState.PENDING:
-                    waiting.append(one.handle)
+                    adrift.append(one.trial_id)
                     continue
-                if state is TrialState.PAUSED:
-                    paused += 1
-                    continue
-            region = self.accounting.region_of(one.handle)
-            standings[one.trial_id] = Standing(one.trial_id, state, region, is_staged)
-        return standings, waiting, paused
+            standings[one.trial_id] = Standing(one.trial_id, state, self.accounting.region_of(one.handle), is_staged)
+        for trial_id in adrift:
+            self.book.note_waiting(trial_id)
+        return standings, paused
+
+    def _note_places(self) -> None:
+        """While everything may run, Tune lets waiting trials ask for their places by itself."""
+        for trial_id in [one.trial_id for one in self.book.waiting.values() if self.internals.is_staged(one.handle)]:
+            self.book.note_place(trial_id)
 
     def _may_stay(self, tune_controller: Any, trial: Trial) -> bool:
-        standings, waiting, paused = self._standings()
+        standings, paused = self._standings()
         mine = standings.pop(trial.trial_id, None)
         if mine is None or self._gate is None:
             return True
-        new_ones = len(waiting) + paused + (1 if self._may_suggest(tune_controller) else 0)
+        new_ones = len(self.book.waiting) + paused + (1 if self._may_suggest(tune_controller) else 0)
         return self._gate.may_stay(mine, standings.values(), new_ones)
 
     def _may_suggest(self, tune_controller: Any) -> bool:
@@ -305,15 +288,19 @@ class SweepRun:
     def _choose_within(self, tune_controller: Any) -> Trial | None:
         """Start what the decision allows, one trial a step, in its order."""
         assert self._gate is not None  # decided before
-        standings, waiting, paused = self._standings()
+        if self._was_open:
+            self._was_open = False
+            self._note_places()
+        standings, paused = self._standings()
         self._take_back_excess(standings)
-        self._note_pull(waiting)
+        waiting = next(iter(self.book.waiting.values()), None)
+        self._note_pull()
         self.internals.set_door(CLOSED)
         may_suggest = self._may_suggest(tune_controller)
-        start = self._gate.next_start(standings, new_ones=bool(waiting) or bool(paused) or may_suggest)
+        start = self._gate.next_start(standings, new_ones=waiting is not None or bool(paused) or may_suggest)
         if isinstance(start, StartNew):
             # Tune itself starts PENDING trials in the order in which they came; the base scheduler's choice matters for what it paused.
-            chosen = waiting[0] if waiting else self.base.choose(tune_controller, self._held())
+            chosen = waiting.handle if waiting is not None else self.base.choose(tune_controller, self._held())
             if chosen is not None:
                 return self._sent_to(chosen, start.region)
             if may_suggest:
@@ -331,6 +318,7 @@ class SweepRun:
         return None
 
     def _sent_to(self, trial: Trial, region: str) -> Trial:
+        self.book.note_place(trial.trial_id)
         if len(self.world.regions) > 1 and not self.internals.is_staged(trial):
             self.internals.place(trial, region)
         return trial
@@ -343,17 +331,18 @@ class SweepRun:
             region = one.region or self.world.regions[0].name
             if one.is_staged and free.get(region, 0) < 0 and self.internals.unstage(self.book.live[one.trial_id].handle):
                 free[region] += 1
-                standings[one.trial_id] = replace(one, is_staged=False)
+                del standings[one.trial_id]
+                self.book.note_waiting(one.trial_id)
 
     def _pull(self, staged: int) -> None:
         """Let the searcher suggest one trial in Tune's next step."""
         self._added_when_pulled = self.book.added
         self.internals.set_door(staged + 1)
 
-    def _note_pull(self, waiting: list[Trial]) -> None:
+    def _note_pull(self) -> None:
         """Whether a searcher that was asked had something."""
         if self._added_when_pulled is not None:
-            is_dry = self._added_when_pulled == self.book.added and not waiting
+            is_dry = self._added_when_pulled == self.book.added
             self._added_when_pulled, self._steps_dry = None, DRY_STEPS if is_dry else 0
         else:
             self._steps_dry = max(0, self._steps_dry - 1)
