@@ -14,9 +14,8 @@ _GUESSED_ITERATION_S = 60.0
 
 
 def iteration_s_of(sweep: SweepView) -> float:
-    """Mean seconds of an iteration of the live trials; a guess where none has ended one."""
-    known = [trial.seconds_per_iteration for trial in sweep.trials if trial.seconds_per_iteration is not None]
-    return sum(known) / len(known) if known else _GUESSED_ITERATION_S
+    """Mean seconds of an iteration; a guess where no trial has ended one."""
+    return _GUESSED_ITERATION_S if sweep.iteration_s is None else sweep.iteration_s
 
 
 def chain_s(trial: TrialView, sweep: SweepView, iteration_s: float) -> float:

@@ -45,6 +45,10 @@ class ReplannedSweep:
         hopeless_ratio: A trial is ended when its chance per hour is below this share of a new trial's, times the swing of the prices
             (dearest over least planned price, less 1). 0: none is.
         preference: By how much more promising another trial must be to take the place of a running one.
+        pilot_fraction: Share of the trials that may run which do so at once, whatever the hour, until one has ended an iteration: before
+            that nobody knows how long the sweep takes.
+        work_margin_fraction: Share by which the work left is planned too large, because an estimate that is too low is found out when
+            only dirty hours are left.
         move_h: Energy of resuming in another region, in hours of running.
     """
 
@@ -56,6 +60,8 @@ class ReplannedSweep:
     importance_gamma: float = 6.0
     hopeless_ratio: float = 0.1
     preference: float = 1.5
+    pilot_fraction: float = 0.25
+    work_margin_fraction: float = 0.05
     move_h: float = 0.1
 
     def decide(self, sweep: SweepView, regions: Sequence[Region], snapshot: ForecastSnapshot, *, now: datetime) -> SweepDecision:
@@ -82,10 +88,11 @@ class ReplannedSweep:
         if paid == 0:
             return self._over(sweep, regions, snapshot, now, wording.BUDGET_USED)
         left_gco2 = math.inf if sweep.budget_gco2 is None else sweep.budget_gco2 - sweep.emitted_gco2
-        plan = fill(supply, room.work_h, room.lanes)
+        work_h = room.work_h * (1 + self.work_margin_fraction)
+        plan = fill(supply, work_h, room.lanes)
         is_flat = plan.saving_fraction < self.least_saving_fraction
         if plan.gco2 > left_gco2:
-            plan = fill(supply, room.work_h, room.lanes, left_gco2)  # what the budget pays for is done in the very cheapest hours
+            plan = fill(supply, work_h, room.lanes, left_gco2)  # what the budget pays for is done in the very cheapest hours
         here = float(supply.gco2_per_h[0, supply.room > 0].min())
         is_free = room.is_forced or is_flat or not plan.fits
         promises, fresh = self._promises(sweep)
@@ -96,6 +103,8 @@ class ReplannedSweep:
         count = sweep.max_concurrency
         if not is_free and here > plan.marginal_gco2_per_h * (1 + self.hysteresis_fraction):
             count = max(math.ceil(plan.now - _ROUNDING), self._worthy(supply, plan, here, promises, order, room))
+            if sweep.iteration_s is None:
+                count = max(count, math.ceil(self.pilot_fraction * room.lanes))
         count = min(max(count, sweep.min_concurrency), sweep.max_concurrency, sweep.max_concurrency if paid is None else paid)
         slots, changes = self._places(sweep, supply, order, promises, fresh, count)
         return SweepDecision(
