@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 
@@ -92,7 +92,7 @@ def supply_of(
     Args:
         regions: Where trials may run.
         snapshot: Forecasts of their zones.
-        now: Start of the first slot, aware UTC.
+        now: Within the first slot, aware UTC.
         slots: How many, at least 1.
         slot_s: Length of a slot, seconds.
         power_w: What a running trial draws, W, without the PUE.
@@ -104,11 +104,14 @@ def supply_of(
         ForecastHorizonError: A forecast does not hold so much as the first slot.
     """
     zones = tuple(region.zone for region in regions)
-    reach_s = min((snapshot[zone].end_at - now).total_seconds() for zone in zones)
+    # Slots begin on a grid, so that what is asked several times within one is worked out once.
+    start_at = snapshot[zones[0]].start_at
+    start_at += ((now - start_at) // timedelta(seconds=slot_s)) * timedelta(seconds=slot_s)
+    reach_s = min((snapshot[zone].end_at - start_at).total_seconds() for zone in zones)
     known = min(slots, int(reach_s // slot_s + _ROUNDING))
     if known < 1:
         raise ForecastHorizonError(f"the forecast of {', '.join(zones)} ends before a slot of {slot_s:.0f} s from {now:%Y-%m-%dT%H:%MZ}")
-    median, spread = expectation(snapshot, zones, now, slot_s, known)
+    median, spread = expectation(snapshot, zones, start_at, slot_s, known)
     if known < slots:
         median, spread = (np.concatenate([part, np.tile(part.mean(axis=0), (slots - known, 1))]) for part in (median, spread))
     per_intensity = np.array([region.pue for region in regions]) * power_w / 1000.0
