@@ -11,15 +11,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import ray
 from ray import tune
+
+from carbon_ray.core.clock import wall_now
 
 QUIET = {"TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "0"}
 
 
 def leave_trace(config: dict[str, Any], **what: Any) -> None:
     """One line, written at once: what a process did, whoever is killed afterwards."""
-    line = json.dumps({"trial": config["number"], "pid": os.getpid(), "at_s": time.monotonic(), **what}) + "\n"
+    line = json.dumps({"trial": config["number"], "pid": os.getpid(), "at_s": wall_now().timestamp(), **what}) + "\n"
     with open(config["trace"], "a") as file:
         file.write(line)
 
@@ -67,6 +70,20 @@ class SavingClass(tune.Trainable):
         self.done = json.loads(Path(checkpoint_dir, "done.json").read_text())
 
 
+def known_space(count: int, iterations: int, iteration_s: float, trace: Path, seed: int) -> dict[str, Any]:
+    """As `space`, with learning curves that are the same in every run."""
+    draw = np.random.default_rng(seed)
+    made = [{"height": float(draw.uniform(0.5, 1.0)), "speed": float(draw.uniform(0.1, 0.5))} for _ in range(count)]
+    return {
+        "number": tune.grid_search(list(range(count))),
+        "height": tune.sample_from(lambda config: made[config["number"]]["height"]),
+        "speed": tune.sample_from(lambda config: made[config["number"]]["speed"]),
+        "iterations": iterations,
+        "iteration_s": iteration_s,
+        "trace": str(trace),
+    }
+
+
 def space(count: int, iterations: int, iteration_s: float, trace: Path) -> dict[str, Any]:
     """A grid of `count` configurations."""
     return {
@@ -85,7 +102,14 @@ def local_ray(num_cpus: int) -> Iterator[None]:
     for name in [name for name in os.environ if name.startswith("RAY_")]:
         del os.environ[name]
     os.environ.update(QUIET)
-    ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    for attempts_left in (3, 2, 1, 0):
+        try:
+            ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+            break
+        except Exception:  # Ray raises a bare one where a busy machine takes longer than its thirty seconds
+            ray.shutdown()
+            if not attempts_left:
+                raise
     try:
         yield
     finally:
