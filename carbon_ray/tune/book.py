@@ -77,7 +77,7 @@ class Past:
     Attributes:
         iteration_s: Mean seconds of an iteration.
         timed: Iterations that were measured.
-        ended, ended_iterations, longest: How trials had ended.
+        ended_at, longest: How trials had ended.
         rung_scores: Scores at milestones.
         best_score: Of any trial.
         started_at: Start of the sweep, aware UTC.
@@ -85,8 +85,7 @@ class Past:
 
     iteration_s: float = 0.0
     timed: int = 0
-    ended: int = 0
-    ended_iterations: int = 0
+    ended_at: Mapping[int, int] = field(default_factory=dict)
     longest: int = 0
     rung_scores: Mapping[int, list[float]] = field(default_factory=dict)
     best_score: float | None = None
@@ -201,7 +200,8 @@ class SweepBook:
     def view(self, wishes: Wishes, unstarted: int | None, room: Mapping[str, int], power_w: float, now: datetime) -> SweepView:
         """The sweep as a policy sees it."""
         done = [one.iterations for one in self.active.values()]
-        to_do_s = self.remaining.seconds(done, len(self.waiting) + (unstarted or 0), self.iteration_s)
+        reached = {milestone: len(scores) for milestone, scores in self._rungs.items()}
+        to_do_s = self.remaining.seconds(done, len(self.waiting) + (unstarted or 0), reached, self.iteration_s)
         return SweepView(
             started_at=self.started_at or now,
             deadline_at=wishes.deadline_at,
@@ -214,6 +214,7 @@ class SweepBook:
             trials=tuple(self._views()),
             unstarted=unstarted,
             remaining_trial_s=to_do_s,
+            iteration_s=self._iteration_s if self._timed else None,
             max_iterations=self.remaining.rungs.max_iterations or (self.remaining.longest or None),
             best_score=self.best_score,
             rung_scores=self._rungs,
@@ -225,8 +226,7 @@ class SweepBook:
         return Past(
             iteration_s=self._iteration_s,
             timed=self._timed,
-            ended=self.remaining.ended,
-            ended_iterations=self.remaining.ended_iterations,
+            ended_at=dict(self.remaining.ended_at),
             longest=self.remaining.longest,
             rung_scores={milestone: list(scores) for milestone, scores in self._rungs.items()},
             best_score=self.best_score,
@@ -236,7 +236,7 @@ class SweepBook:
     def take_up(self, past: Past) -> None:
         """How trials had gone before a restore."""
         self._iteration_s, self._timed = past.iteration_s, past.timed
-        self.remaining.ended, self.remaining.ended_iterations, self.remaining.longest = past.ended, past.ended_iterations, past.longest
+        self.remaining.ended_at, self.remaining.longest = dict(past.ended_at), past.longest
         self._rungs = {milestone: list(scores) for milestone, scores in past.rung_scores.items()}
         self.best_score, self.started_at = past.best_score, past.started_at
 

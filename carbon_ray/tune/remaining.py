@@ -1,16 +1,19 @@
 """How much running a sweep still needs, estimated from how its trials have ended and from what its base scheduler says of itself.
 
-Iterations that a trial will still do are counted with the chance that it does them: a scheduler that halves keeps one trial in
-`reduction` at each milestone, one that does not keeps all.
+Iterations that a trial will still do are counted with the chance that it does them. Of each milestone that chance is the share of the
+trials that went on from it; as long as few have come there, what the base scheduler says of itself: one that halves keeps one trial in
+`reduction`, one that does not keeps all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-MIN_ENDED = 5
-"""Ended trials from which on their mean says more than the theory of the rungs."""
+PRIOR_TRIALS = 4.0
+"""Trials at a milestone from which on what they did says more than the theory."""
+LENIENCE = 1.3
+"""Trials that an asynchronous halving lets go on, as a multiple of one in `reduction`: it judges the first by few others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,14 +41,20 @@ class Rungs:
             at *= reduction
         return cls(milestones=tuple(dict.fromkeys(milestones)), reduction=reduction, max_iterations=max_iterations)
 
-    def expected(self, done: int, last: int) -> float:
-        """Iterations that a trial which has done `done` will still do, `last` being where it ends at the latest."""
+    def expected(self, done: int, last: int, passing: Mapping[int, float]) -> float:
+        """Iterations that a trial which has done `done` will still do.
+
+        Args:
+            done: Iterations that it has done.
+            last: Where it ends at the latest.
+            passing: Chance to go on from a milestone.
+        """
         chance, at, total = 1.0, done, 0.0
         for milestone in self.milestones:
             if milestone <= done:
                 continue
             total += chance * (min(milestone, last) - at)
-            at, chance = min(milestone, last), chance / self.reduction
+            at, chance = min(milestone, last), chance * passing[milestone]
         return total + chance * max(0, last - at)
 
 
@@ -55,38 +64,46 @@ class Remaining:
 
     Attributes:
         rungs: What the base scheduler does.
-        ended: Trials that ended.
-        ended_iterations: Iterations of those, together.
+        ended_at: Trials that ended, by the iterations that they had done.
         longest: Most iterations that any trial has done.
     """
 
     rungs: Rungs = field(default_factory=Rungs)
-    ended: int = 0
-    ended_iterations: int = 0
+    ended_at: dict[int, int] = field(default_factory=dict)
     longest: int = 0
 
     def note_end(self, iterations: int) -> None:
         """A trial has ended."""
-        self.ended += 1
-        self.ended_iterations += iterations
+        self.ended_at[iterations] = self.ended_at.get(iterations, 0) + 1
         self.longest = max(self.longest, iterations)
 
-    def trial_iterations(self, done: int) -> float:
-        """Iterations that a live trial will still do."""
-        last = self.rungs.max_iterations or max(self.longest, 2 * done, 1)
-        return max(1.0, self.rungs.expected(done, last))
+    def passing(self, reached: Mapping[int, int]) -> dict[int, float]:
+        """Chance to go on from each milestone.
 
-    def new_iterations(self) -> float:
-        """Iterations that a trial which has not begun will do."""
-        theory = self.trial_iterations(0)
-        if self.ended < MIN_ENDED:
-            return theory
-        # Those that end first have done the least: the mean of the ended is a floor as long as few have.
-        mean = self.ended_iterations / self.ended
-        weight = self.ended / (self.ended + MIN_ENDED)
-        return weight * mean + (1 - weight) * theory
+        Args:
+            reached: Trials that have come to it.
+        """
+        theory = min(1.0, LENIENCE / self.rungs.reduction)
+        chances = {}
+        for milestone in self.rungs.milestones:
+            came = reached.get(milestone, 0)
+            went_on = max(0, came - self.ended_at.get(milestone, 0))
+            chances[milestone] = (went_on + PRIOR_TRIALS * theory) / (came + PRIOR_TRIALS)
+        return chances
 
-    def seconds(self, live_done: Sequence[int], unstarted: int, iteration_s: float) -> float:
-        """Seconds of running that are still needed, all trials together."""
-        to_do = sum(self.trial_iterations(done) for done in live_done) + unstarted * self.new_iterations()
+    def seconds(self, live_done: Sequence[int], unstarted: int, reached: Mapping[int, int], iteration_s: float) -> float:
+        """Seconds of running that are still needed, all trials together.
+
+        Args:
+            live_done: Iterations that each begun trial has done.
+            unstarted: Trials that have done none.
+            reached: Trials that have come to a milestone, by milestone.
+            iteration_s: Mean seconds of an iteration.
+        """
+        passing = self.passing(reached)
+        to_do = sum(self._iterations(done, passing) for done in live_done) + unstarted * self._iterations(0, passing)
         return to_do * iteration_s
+
+    def _iterations(self, done: int, passing: Mapping[int, float]) -> float:
+        last = self.rungs.max_iterations or max(self.longest, 2 * done, 1)
+        return max(1.0, self.rungs.expected(done, last, passing))

@@ -76,6 +76,7 @@ class SweepView:
         unstarted: Trials that the searcher has still to suggest; None: it does not say.
         remaining_trial_s: Expected seconds of running that the sweep still needs, all trials together (those of one slot at a
             time); from the iterations left, the survival through the rungs, and the mean seconds of an iteration.
+        iteration_s: Mean seconds of an iteration, ended trials included; None before the first.
         max_iterations: Iterations of a trial that nobody stops; None: not known.
         best_score: Best score of any trial, ended ones included, greater is better; None before the first.
         rung_scores: By milestone of iterations, the scores that trials had there, ended ones included, greater is better.
@@ -93,6 +94,7 @@ class SweepView:
     trials: tuple[TrialView, ...] = ()
     unstarted: int | None = None
     remaining_trial_s: float = 0.0
+    iteration_s: float | None = None
     max_iterations: int | None = None
     best_score: float | None = None
     rung_scores: Mapping[int, Sequence[float]] = field(default_factory=dict)
