@@ -138,7 +138,9 @@ class SweepRun:
         assert decision is not None  # just made
         if decision.is_over or decision.stop or self._settings.budget_gco2 is not None:
             self._ending.end_waiting(tune_controller, self.internals, decision)
-        if self._is_open() and not self.book.held:
+        if self._is_open():
+            if self.book.held:
+                return self._release_one()
             self._was_open = True
             self.internals.set_door(None)
             return self.base.choose(tune_controller, {})
@@ -146,17 +148,17 @@ class SweepRun:
 
     def complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
         """A running trial has ended."""
-        self.base.complete(tune_controller, trial, result, self._held_but(trial))
+        self.base.complete(tune_controller, trial, result, self._held(trial.trial_id))
         self._forget(trial)
 
     def remove(self, tune_controller: Any, trial: Trial) -> None:
         """A waiting trial has been ended."""
-        self.base.remove(tune_controller, trial, self._held_but(trial))
+        self.base.remove(tune_controller, trial, self._held(trial.trial_id))
         self._forget(trial)
 
     def error(self, tune_controller: Any, trial: Trial) -> None:
         """A running trial has failed; it may be added again."""
-        self.base.error(tune_controller, trial, self._held_but(trial))
+        self.base.error(tune_controller, trial, self._held(trial.trial_id))
         self.book.held.pop(trial.trial_id, None)
         self.accounting.note_gone(trial, self.now())
         if not trial.should_recover():
@@ -330,6 +332,18 @@ class SweepRun:
             self._rest()
         return None
 
+    def _release_one(self) -> Trial | None:
+        """Everything may run: the next held trial, in the decision's order; the door stays closed until none is left."""
+        assert self._gate is not None  # decided before
+        self.internals.set_door(CLOSED)
+        for trial_id in self._gate.in_order(self.book.held):
+            trial: Trial = self.book.live[trial_id].handle
+            if trial.status != Trial.RUNNING:
+                del self.book.held[trial_id]
+                self.book.note_place(trial_id)
+                return trial
+        return None
+
     def _sent_to(self, trial: Trial, region: str) -> Trial:
         self.book.note_place(trial.trial_id)
         if len(self.world.regions) > 1 and not self.internals.is_staged(trial):
@@ -365,11 +379,9 @@ class SweepRun:
             one.can_hold = self._holdable.ever(trial, result)
         return self.accounting.columns(trial.trial_id, now)
 
-    def _held(self) -> dict[str, Trial]:
-        return {trial_id: self.book.live[trial_id].handle for trial_id in self.book.held if trial_id in self.book.live}
-
-    def _held_but(self, trial: Trial) -> dict[str, Trial]:
-        return {trial_id: handle for trial_id, handle in self._held().items() if trial_id != trial.trial_id}
+    def _held(self, but: str = "") -> dict[str, Trial]:
+        live = self.book.live
+        return {trial_id: live[trial_id].handle for trial_id in self.book.held if trial_id in live and trial_id != but}
 
     def _forget(self, trial: Trial) -> None:
         self.accounting.note_gone(trial, self.now())
