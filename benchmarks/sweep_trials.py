@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import ray
 from ray import tune
 
@@ -105,14 +106,15 @@ def local_ray(num_cpus: int) -> Iterator[None]:
         del os.environ[name]
     os.environ.update(QUIET)
     os.environ.update(PATIENT)
-    for attempts_left in range(9, -1, -1):
-        try:
-            ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-            break
-        except Exception:  # Ray raises a bare one where a busy machine takes longer than its thirty seconds
-            ray.shutdown()
-            if not attempts_left:
-                raise
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    try:
+        ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    except Exception:  # a busy machine takes longer than Ray waits; what it has started by then it leaves behind
+        ray.shutdown()
+        for child in psutil.Process().children(recursive=True):
+            if child.pid not in before:
+                child.kill()
+        raise
     try:
         yield
     finally:

@@ -99,6 +99,10 @@ class LoopController:
         return self
 
     @property
+    def _live_actors_to_ray_actors_resources(self) -> list[Slot]:
+        return [slot for slot in self._trial_to_actor.values() if slot.stretch is not None]
+
+    @property
     def _actor_cache(self) -> SimpleNamespace:
         return SimpleNamespace(decrease_max=lambda request: None)
 

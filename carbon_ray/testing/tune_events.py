@@ -43,7 +43,7 @@ class LoopStalled(RuntimeError):
     """Nothing runs, nothing is about to, and the end of time has come."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Slot:
     """What a trial holds."""
 

@@ -107,7 +107,7 @@ class TuneLoop(LoopController):
         self._staged_trials.add(trial)
         self._waiting.append(trial)
         self._trial_to_actor[trial] = slot
-        self._actor_to_trial[id(slot)] = trial
+        self._actor_to_trial[slot] = trial
         self._changed = True
 
     def _grant(self) -> None:

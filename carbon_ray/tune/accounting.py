@@ -169,6 +169,10 @@ class SweepAccounting:
             self.ledger.end(trial_id, now)
         self.ledger.settle(now)
         self.write_info(now)
+        self.close_files()
+
+    def close_files(self) -> None:
+        """Let the files go; a later line opens them again."""
         for lines in (self._journal, self.decisions):
             if lines is not None:
                 lines.close()
