@@ -155,14 +155,14 @@ def one(kind: str, options: argparse.Namespace, storage: Path) -> dict[str, Any]
     }
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, default=None)
     parser.add_argument("--hold-s", type=float, default=1830.0)
     parser.add_argument("--trials", type=int, default=6)
     parser.add_argument("--iterations", type=int, default=40)
     parser.add_argument("--kinds", default="function")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     results = {}
     with local_ray(CPUS), tempfile.TemporaryDirectory() as storage:
         for kind in options.kinds.split(","):

@@ -21,7 +21,7 @@ from carbon_ray.tune.at_once import run_at_once_gco2
 from carbon_ray.tune.base_scheduler import BaseScheduler
 from carbon_ray.tune.book import SweepBook
 from carbon_ray.tune.internals import region_asked_for
-from carbon_ray.tune.ledger import SweepLedger
+from carbon_ray.tune.ledger import Interval, SweepLedger
 from carbon_ray.tune.power import Power, places, trial_power
 from carbon_ray.tune.saving import SavedSweep, dumped
 from carbon_ray.tune.world import World
@@ -187,10 +187,25 @@ class SweepAccounting:
         if self._started_at is None:
             return None
         running_s = [account.running_s for account in self.ledger.accounts.values()]
-        actual, home = self._world.grid.actual, self._home
+        home = self._home
         return run_at_once_gco2(
-            running_s, self._concurrency, self._started_at, zone=home.zone, pue=home.pue, power_w=self.power_w, actual=actual
+            running_s,
+            self._concurrency,
+            self._started_at,
+            zone=home.zone,
+            pue=home.pue,
+            power_w=self.power_w,
+            interval_at=self._interval_at,
         )
+
+    def _interval_at(self, zone: str, at: datetime) -> Interval:
+        """As it is booked where something ran then; else as it came true, or is forecast."""
+        booked = self.ledger.booked(zone, at)
+        if booked is not None:
+            return booked
+        hour_at = at.replace(minute=0, second=0, microsecond=0)
+        hour = Interval(zone, hour_at, hour_at + timedelta(hours=1), 0.0, "")
+        return self._world.grid.settled(hour) or self._world.grid.interval(zone, at)
 
     def write_info(self, now: datetime) -> None:
         """Write what the summary needs to know of the sweep."""

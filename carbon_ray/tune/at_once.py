@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 from carbon_ray.core.errors import CarbonRayError
-from carbon_ray.core.intensity import IntensitySeries
 from carbon_ray.core.units import kwh
+from carbon_ray.tune.ledger import Interval
 
-Actual = Callable[[str, datetime, datetime], IntensitySeries]
-"""Intensity of a zone that came true over a window."""
+IntervalAt = Callable[[str, datetime], Interval]
+"""The interval of a zone's intensity that an instant lies in, as it came true or is known best."""
 
 
 def run_at_once_gco2(
-    running_s: Iterable[float], concurrency: int, started_at: datetime, *, zone: str, pue: float, power_w: float, actual: Actual
+    running_s: Iterable[float], concurrency: int, started_at: datetime, *, zone: str, pue: float, power_w: float, interval_at: IntervalAt
 ) -> float | None:
     """Emissions of the sweep had its trials run one after the other in `concurrency` places from the start on, g.
 
@@ -26,7 +26,7 @@ def run_at_once_gco2(
         zone: Grid zone of the first region.
         pue: Of the first region.
         power_w: What a trial draws there.
-        actual: Tells what came true.
+        interval_at: Tells the intensity.
 
     Returns:
         None where the grid of those hours is not known.
@@ -39,9 +39,18 @@ def run_at_once_gco2(
             spans.append((started_at + timedelta(seconds=begin_s), started_at + timedelta(seconds=begin_s + span_s)))
     if not spans:
         return 0.0
-    try:
-        series = actual(zone, started_at, max(end_at for _, end_at in spans))
-        pieces = [piece for start_at, end_at in spans for piece in series.pieces(start_at, end_at)]
-    except CarbonRayError:
-        return None
-    return sum(kwh(power_w * pue, end_at - start_at) * gco2_per_kwh for start_at, end_at, gco2_per_kwh in pieces)
+    total_gco2, known = 0.0, dict[datetime, Interval]()
+    for start_at, end_at in spans:
+        at = start_at
+        while at < end_at:
+            hour_at = at.replace(minute=0, second=0, microsecond=0)
+            try:
+                interval = known.get(hour_at)
+                if interval is None or not interval.start_at <= at < interval.end_at:
+                    interval = known[hour_at] = interval_at(zone, at)
+            except CarbonRayError:
+                return None
+            until_at = min(end_at, interval.end_at, hour_at + timedelta(hours=1))
+            total_gco2 += kwh(power_w * pue, until_at - at) * interval.gco2_per_kwh
+            at = until_at
+    return total_gco2

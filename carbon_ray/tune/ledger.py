@@ -129,6 +129,11 @@ class SweepLedger:
             return 0.0
         return account.settled_gco2 + sum(energy * self._price[key].gco2_per_kwh for key, energy in account.open_kwh.items())
 
+    def booked(self, zone: str, at: datetime) -> Interval | None:
+        """The hour of an instant as it is booked; None where nothing was booked in it, or not by hours."""
+        interval = self._price.get((zone, at.replace(minute=0, second=0, microsecond=0)))
+        return interval if interval is not None and at < interval.end_at else None
+
     def intensity(self, zone: str, at: datetime) -> float:
         """Intensity at an instant as it is booked, g per kWh."""
         return self._price[(zone, self._interval(zone, at).start_at)].gco2_per_kwh
