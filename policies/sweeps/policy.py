@@ -23,7 +23,7 @@ from carbon_ray.policies.sweeps.limits import Room, affordable, iteration_s_of, 
 from carbon_ray.policies.sweeps.placing import Guest, place
 from carbon_ray.policies.sweeps.promise import Promise, fresh_promise, promise_of
 from carbon_ray.policies.sweeps.state import SweepDecision, SweepView, TrialState, TrialView
-from carbon_ray.policies.sweeps.supply import Fill, Supply, fill, supply_of
+from carbon_ray.policies.sweeps.supply import Fill, Supply, ladder_of, supply_of
 
 _ROUNDING = 1e-6
 _MOST_SLOTS = 7 * 24 * 4
@@ -89,10 +89,11 @@ class ReplannedSweep:
             return self._over(sweep, regions, snapshot, now, wording.BUDGET_USED)
         left_gco2 = math.inf if sweep.budget_gco2 is None else sweep.budget_gco2 - sweep.emitted_gco2
         work_h = room.work_h * (1 + self.work_margin_fraction)
-        plan = fill(supply, work_h, room.lanes)
+        ladder = ladder_of(supply, room.lanes)
+        plan = ladder.fill(work_h)
         is_flat = plan.saving_fraction < self.least_saving_fraction
         if plan.gco2 > left_gco2:
-            plan = fill(supply, work_h, room.lanes, left_gco2)  # what the budget pays for is done in the very cheapest hours
+            plan = ladder.fill(work_h, left_gco2)  # what the budget pays for is done in the very cheapest hours
         here = float(supply.gco2_per_h[0, supply.room > 0].min())
         is_free = room.is_forced or is_flat or not plan.fits
         promises, fresh = self._promises(sweep)
@@ -130,7 +131,7 @@ class ReplannedSweep:
 
     def _promises(self, sweep: SweepView) -> tuple[dict[str, Promise], Promise]:
         iteration_s = iteration_s_of(sweep)
-        rungs = {milestone: sorted(scores) for milestone, scores in sorted(sweep.rung_scores.items()) if scores}
+        rungs = {milestone: scores for milestone, scores in sweep.rung_scores.items() if scores}
         promises = {
             trial.trial_id: promise_of(trial, sweep.best_score, rungs, sweep.max_iterations, iteration_s)
             for trial in sweep.trials

@@ -90,6 +90,7 @@ def test_a_flat_grid_is_left_alone(hour: float) -> None:
     assert "waiting would save 0.0 %" in decision.reason
 
 
+@settings(max_examples=40, deadline=None)
 @given(hour=st.floats(0.0, 59.0), noise=st.lists(st.floats(-1.0, 1.0), min_size=72, max_size=72))
 def test_nothing_waits_for_less_than_what_waiting_is_worth(hour: float, noise: list[float]) -> None:
     decision = decided(view(), hour=hour, home=[300.0 + one for one in noise])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carbon_ray.policies.sweeps.promise import extrapolated, fresh_promise, milestone_of, promise_of, ranked_chance, score_at
@@ -38,6 +38,7 @@ def test_no_gain_is_expected_beyond_the_last_iteration() -> None:
     assert extrapolated(scores, 9)[0] == pytest.approx(scores[-1][1])
 
 
+@settings(deadline=None)
 @given(count=st.integers(1, 50), milestone=st.sampled_from([1, 3, 9, 27]))
 def test_chances_of_a_rung_fall_with_the_place_and_sum_to_at_most_one(count: int, milestone: int) -> None:
     chances = [ranked_chance(place, count, milestone, 27) for place in range(count)]
