@@ -17,6 +17,8 @@ from ray import tune
 
 from carbon_ray.core.clock import wall_now
 
+PATIENT = {"RAY_worker_register_timeout_seconds": "600"}
+"""A busy machine takes long to start a worker."""
 QUIET = {"TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "0"}
 
 
@@ -102,7 +104,8 @@ def local_ray(num_cpus: int) -> Iterator[None]:
     for name in [name for name in os.environ if name.startswith("RAY_")]:
         del os.environ[name]
     os.environ.update(QUIET)
-    for attempts_left in (3, 2, 1, 0):
+    os.environ.update(PATIENT)
+    for attempts_left in range(9, -1, -1):
         try:
             ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
             break

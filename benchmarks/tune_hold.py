@@ -3,9 +3,10 @@
     python -m benchmarks.tune_hold --json benchmarks/results/tune_hold.json
     python -m benchmarks.tune_hold --hold-s 60                                # a short look
 
-A sweep over real trials on a local Ray with two CPUs, ASHA as base. A scripted policy lets it run, then allows nothing for
-`--hold-s` real seconds (the clock is the system's), then everything. A thread in the driver's process looks every five seconds at
-Ray's free CPUs and at what the process itself used. Rounds are calls of the scheduler by Tune's loop.
+A sweep over real trials on a local Ray with two CPUs, ASHA as base. A policy lets it run until two trials have done five
+iterations, then allows nothing for `--hold-s` real seconds (the clock is the system's), then everything. A thread in the driver's
+process looks every five seconds at Ray's free CPUs and at what the process itself used. Rounds are calls of the scheduler by Tune's
+loop.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +29,40 @@ from ray.tune.schedulers import ASHAScheduler
 
 from benchmarks import record
 from benchmarks.sweep_trials import SavingClass, local_ray, read_trace, saving_function, space
-from carbon_ray.core.units import S_PER_H
-from carbon_ray.testing.sweeps import ScriptedSweep
+from carbon_ray.core.forecast import ForecastSnapshot
+from carbon_ray.core.region import Region
+from carbon_ray.policies.sweeps.state import SweepDecision, SweepView
 from carbon_ray.tune import CarbonAwareTuneScheduler
 
 CPUS = 2
 SETTLE_S = 15.0
 """Seconds from the start of a hold within which running trials may still be on their way to their next checkpoint."""
+
+
+@dataclass(slots=True)
+class HoldOnce:
+    """Lets everything run, then nothing for a while, then everything.
+
+    Attributes:
+        hold_s: How long nothing runs.
+        begin_at_iteration: The hold begins when so many trials as there are CPUs have come so far.
+    """
+
+    hold_s: float
+    begin_at_iteration: int = 5
+    begun_at: datetime | None = None
+
+    def decide(self, sweep: SweepView, regions: Sequence[Region], snapshot: ForecastSnapshot, *, now: datetime) -> SweepDecision:
+        """All or nothing."""
+        under_way = sum(one.iterations >= self.begin_at_iteration for one in sweep.trials)
+        if self.begun_at is None and under_way >= CPUS:
+            self.begun_at = now
+        is_held = self.begun_at is not None and now < self.begun_at + timedelta(seconds=self.hold_s)
+        return SweepDecision(
+            slots={regions[0].name: 0 if is_held else sweep.max_concurrency},
+            check_at=now + timedelta(seconds=2.0 if self.begun_at is None else 30.0),
+            reason="the hold" if is_held else "before or after the hold",
+        )
 
 
 class Counting(CarbonAwareTuneScheduler):
@@ -92,9 +123,8 @@ def held_part(looks: list[dict[str, float]]) -> dict[str, float]:
 
 
 def one(kind: str, options: argparse.Namespace, storage: Path) -> dict[str, Any]:
-    run_h, hold_h = options.run_s / S_PER_H, options.hold_s / S_PER_H
-    policy = ScriptedSweep(script=[(0.0, "all"), (run_h, 0), (run_h + hold_h, "all")], check_every_s=30.0)
-    base = ASHAScheduler(max_t=options.iterations, grace_period=4, reduction_factor=3)
+    policy = HoldOnce(options.hold_s)
+    base = ASHAScheduler(max_t=options.iterations, grace_period=10, reduction_factor=3)
     scheduler = Counting(base, regions=["DE"], policy=policy, power_w=300.0)
     trace = storage / f"{kind}.trace"
     watch = Watch(scheduler)
@@ -129,9 +159,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, default=None)
     parser.add_argument("--hold-s", type=float, default=1830.0)
-    parser.add_argument("--run-s", type=float, default=30.0)
     parser.add_argument("--trials", type=int, default=6)
-    parser.add_argument("--iterations", type=int, default=20)
+    parser.add_argument("--iterations", type=int, default=40)
     parser.add_argument("--kinds", default="function")
     options = parser.parse_args()
     results = {}

@@ -17,6 +17,7 @@ from carbon_ray.core.region import Region
 from carbon_ray.core.units import kwh
 from carbon_ray.tune import columns as names
 from carbon_ray.tune import journal
+from carbon_ray.tune.at_once import run_at_once_gco2
 from carbon_ray.tune.base_scheduler import BaseScheduler
 from carbon_ray.tune.book import SweepBook
 from carbon_ray.tune.internals import region_asked_for
@@ -61,6 +62,9 @@ class SweepAccounting:
         self._leaving: dict[str, Trial] = {}
         self._next_alive_s = self._next_settle_s = 0.0
         self._power: dict[str, Power] = {}
+        self._info: dict[str, Any] = {}
+        self._started_at: datetime | None = None
+        self._concurrency = 1
         if directory is not None:
             directory.mkdir(parents=True, exist_ok=True)
             for name in (journal.JOURNAL, journal.DECISIONS, journal.ALIVE, journal.STATE):
@@ -164,17 +168,42 @@ class SweepAccounting:
         for trial_id in self.ledger.running():
             self.ledger.end(trial_id, now)
         self.ledger.settle(now)
+        self.write_info(now)
         for lines in (self._journal, self.decisions):
             if lines is not None:
                 lines.close()
 
-    def write_info(self, info: Mapping[str, Any]) -> None:
+    def note_sweep(self, info: Mapping[str, Any], started_at: datetime, concurrency: int) -> None:
         """Note what the summary needs to know of the sweep."""
+        self._info, self._started_at, self._concurrency = dict(info), started_at, concurrency
+        self.write_info(started_at)
+
+    def run_at_once_gco2(self, now: datetime) -> float | None:
+        """What the running so far would have emitted at once, g; None where the grid of those hours is not known."""
+        if self._started_at is None:
+            return None
+        running_s = [account.running_s for account in self.ledger.accounts.values()]
+        actual, home = self._world.grid.actual, self._home
+        return run_at_once_gco2(
+            running_s, self._concurrency, self._started_at, zone=home.zone, pue=home.pue, power_w=self.power_w, actual=actual
+        )
+
+    def write_info(self, now: datetime) -> None:
+        """Write what the summary needs to know of the sweep."""
         if self.directory is not None:
             regions = [
                 {"name": one.name, "zone": one.zone, "pue": one.pue, "power": self.power_in(one).source} for one in self._world.regions
             ]
-            journal.write_json(self.directory / journal.INFO, {**info, "regions": regions, "source": self._world.grid.source})
+            journal.write_json(
+                self.directory / journal.INFO,
+                {
+                    **self._info,
+                    "regions": regions,
+                    "source": self._world.grid.source,
+                    "run_at_once_gco2": self.run_at_once_gco2(now),
+                    "written_at": journal.text_of(now),
+                },
+            )
 
     def save(self, book: SweepBook, base: BaseScheduler) -> None:
         """Save what a restore needs, at the instant at which Tune has saved its own state."""

@@ -125,6 +125,10 @@ class Gate:
                 return StartNew(max(free, key=lambda region: free[region]))
         return None
 
+    def in_order(self, trial_ids: Iterable[str]) -> list[str]:
+        """The trials in the decision's order; those that it does not name stand where new ones do."""
+        return sorted(trial_ids, key=lambda trial_id: (self._rank.get(trial_id, self._new_rank), trial_id))
+
     def _rank_of(self, trial: Standing) -> tuple[int, int, str]:
         """Those that the decision does not name came after it: they stand where new ones do, the running ones first."""
         if trial.trial_id in self._rank:

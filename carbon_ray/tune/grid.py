@@ -143,6 +143,14 @@ class Grid:
             return None
         return interval._replace(gco2_per_kwh=value, source=str(series.provenance))
 
+    def actual(self, zone: str, start_at: datetime, end_at: datetime) -> IntensitySeries:
+        """Intensity that came true, from whatever answers.
+
+        Raises:
+            CarbonRayError: Part of the window has not come true yet, or nobody answers.
+        """
+        return self._forecasts().actual(zone, start_at, end_at)
+
     def _forecasts(self) -> Forecasts:
         return self._embedded if self._primary is None or self.source.startswith("embedded") else self._primary
 

@@ -28,6 +28,8 @@ from carbon_ray.tune.ending import Ending
 from carbon_ray.tune.gate import Gate, Standing, Start, StartNew
 from carbon_ray.tune.holding import Holdable
 from carbon_ray.tune.internals import CLOSED, TuneInternals
+from carbon_ray.tune.journal import text_of
+from carbon_ray.tune.pulling import Pulling
 from carbon_ray.tune.restoring import Restoring
 from carbon_ray.tune.settings import SearchProperties, SweepSettings
 from carbon_ray.tune.world import find_world
@@ -36,8 +38,6 @@ log = logging.getLogger(__name__)
 
 IDLE_WALL_S = 0.25
 """Wall seconds that Tune's loop rests while nothing may run; without it the loop spins."""
-DRY_STEPS = 20
-"""Steps of Tune's loop before a searcher that had nothing to suggest is asked again."""
 
 
 class SweepRun:
@@ -78,10 +78,10 @@ class SweepRun:
         self.decider = Decider(settings.policy, self.world.regions, self._clock.speedup, self.accounting.decisions)
         self._gate: Gate | None = None
         self._once = OncePerCause(log)
-        self._steps_dry = 0
-        self._added_when_pulled: int | None = None
+        self._pulling = Pulling(self.book, self.internals)
         self._holds = 0
         self._was_open = True
+        self._has_begun = False
         self.callback = CarbonColumns(self)
         self._is_hooked = self.internals.install(self.callback, self._save)
         self._restoring: Restoring | None = Restoring.begin(self.accounting, self.now())
@@ -101,7 +101,7 @@ class SweepRun:
             self.book.added += 1
         else:
             self.book.add(trial.trial_id, trial, now)
-        self._note_deadline(now)
+        self._note_begin(now)
         self.decider.note_change()
 
     def result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
@@ -138,7 +138,9 @@ class SweepRun:
         assert decision is not None  # just made
         if decision.is_over or decision.stop or self._settings.budget_gco2 is not None:
             self._ending.end_waiting(tune_controller, self.internals, decision)
-        if self._is_open() and not self.book.held:
+        if self._is_open():
+            if self.book.held:
+                return self._release_one()
             self._was_open = True
             self.internals.set_door(None)
             return self.base.choose(tune_controller, {})
@@ -146,17 +148,17 @@ class SweepRun:
 
     def complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
         """A running trial has ended."""
-        self.base.complete(tune_controller, trial, result, self._held_but(trial))
+        self.base.complete(tune_controller, trial, result, self._held(trial.trial_id))
         self._forget(trial)
 
     def remove(self, tune_controller: Any, trial: Trial) -> None:
         """A waiting trial has been ended."""
-        self.base.remove(tune_controller, trial, self._held_but(trial))
+        self.base.remove(tune_controller, trial, self._held(trial.trial_id))
         self._forget(trial)
 
     def error(self, tune_controller: Any, trial: Trial) -> None:
         """A running trial has failed; it may be added again."""
-        self.base.error(tune_controller, trial, self._held_but(trial))
+        self.base.error(tune_controller, trial, self._held(trial.trial_id))
         self.book.held.pop(trial.trial_id, None)
         self.accounting.note_gone(trial, self.now())
         if not trial.should_recover():
@@ -228,7 +230,7 @@ class SweepRun:
         }
         decision = self.decider.ask(view, snapshot, now, context)
         self._gate = Gate(decision, self.world.regions[0].name)
-        self._steps_dry = 0
+        self._pulling.note_change()
 
     def _is_open(self) -> bool:
         """Whether Tune may go on as it would without us: everything that can run may."""
@@ -237,11 +239,27 @@ class SweepRun:
             return False
         return decision.concurrency >= self._wishes.max_concurrency
 
-    def _note_deadline(self, now: datetime) -> None:
-        deadline = self._settings.deadline
-        if self._wishes.deadline_at is None and deadline is not None:
-            started_at = self.book.started_at or now
+    def _note_begin(self, now: datetime) -> None:
+        """The first trial has come: the sweep's time counts from here."""
+        if self._has_begun:
+            return
+        self._has_begun = True
+        started_at, deadline = self.book.started_at or now, self._settings.deadline
+        if deadline is not None:
             self._wishes = replace(self._wishes, deadline_at=started_at + deadline if isinstance(deadline, timedelta) else deadline)
+        self.accounting.note_sweep(
+            {
+                "metric": self.book.metric,
+                "mode": "max" if self.book.sign > 0 else "min",
+                "base": type(self.base.scheduler).__name__,
+                "started_at": text_of(started_at),
+                "deadline_at": text_of(self._wishes.deadline_at) if self._wishes.deadline_at is not None else None,
+                "budget_gco2": self._wishes.budget_gco2,
+                "max_concurrency": self._wishes.max_concurrency,
+            },
+            started_at,
+            self._wishes.max_concurrency,
+        )
 
     def _unstarted(self, tune_controller: Any) -> int | None:
         total = getattr(tune_controller.search_alg, "total_samples", None)
@@ -279,11 +297,8 @@ class SweepRun:
         mine = standings.pop(trial.trial_id, None)
         if mine is None or self._gate is None:
             return True
-        new_ones = len(self.book.waiting) + paused + (1 if self._may_suggest(tune_controller) else 0)
+        new_ones = len(self.book.waiting) + paused + (1 if self._pulling.may_suggest(tune_controller) else 0)
         return self._gate.may_stay(mine, standings.values(), new_ones)
-
-    def _may_suggest(self, tune_controller: Any) -> bool:
-        return self._steps_dry == 0 and not tune_controller.search_alg.is_finished()
 
     def _choose_within(self, tune_controller: Any) -> Trial | None:
         """Start what the decision allows, one trial a step, in its order."""
@@ -294,9 +309,9 @@ class SweepRun:
         standings, paused = self._standings()
         self._take_back_excess(standings)
         waiting = next(iter(self.book.waiting.values()), None)
-        self._note_pull()
+        self._pulling.note_step()
         self.internals.set_door(CLOSED)
-        may_suggest = self._may_suggest(tune_controller)
+        may_suggest = self._pulling.may_suggest(tune_controller)
         start = self._gate.next_start(standings, new_ones=waiting is not None or bool(paused) or may_suggest)
         if isinstance(start, StartNew):
             # Tune itself starts PENDING trials in the order in which they came; the base scheduler's choice matters for what it paused.
@@ -304,7 +319,7 @@ class SweepRun:
             if chosen is not None:
                 return self._sent_to(chosen, start.region)
             if may_suggest:
-                self._pull(len([one for one in standings.values() if one.is_staged]))
+                self._pulling.pull(len([one for one in standings.values() if one.is_staged]))
                 return None
             start = self._gate.next_start(standings, new_ones=False)
         if isinstance(start, Start):
@@ -315,6 +330,18 @@ class SweepRun:
             return self._sent_to(trial, start.region)
         if not any(one.holds_place for one in standings.values()):
             self._rest()
+        return None
+
+    def _release_one(self) -> Trial | None:
+        """Everything may run: the next held trial, in the decision's order; the door stays closed until none is left."""
+        assert self._gate is not None  # decided before
+        self.internals.set_door(CLOSED)
+        for trial_id in self._gate.in_order(self.book.held):
+            trial: Trial = self.book.live[trial_id].handle
+            if trial.status != Trial.RUNNING:
+                del self.book.held[trial_id]
+                self.book.note_place(trial_id)
+                return trial
         return None
 
     def _sent_to(self, trial: Trial, region: str) -> Trial:
@@ -334,19 +361,6 @@ class SweepRun:
                 del standings[one.trial_id]
                 self.book.note_waiting(one.trial_id)
 
-    def _pull(self, staged: int) -> None:
-        """Let the searcher suggest one trial in Tune's next step."""
-        self._added_when_pulled = self.book.added
-        self.internals.set_door(staged + 1)
-
-    def _note_pull(self) -> None:
-        """Whether a searcher that was asked had something."""
-        if self._added_when_pulled is not None:
-            is_dry = self._added_when_pulled == self.book.added
-            self._added_when_pulled, self._steps_dry = None, DRY_STEPS if is_dry else 0
-        else:
-            self._steps_dry = max(0, self._steps_dry - 1)
-
     def _rest(self) -> None:
         """Nothing runs, and nothing may: leave the processor to others, and the resources too."""
         self.internals.let_cached_actors_go()
@@ -365,16 +379,14 @@ class SweepRun:
             one.can_hold = self._holdable.ever(trial, result)
         return self.accounting.columns(trial.trial_id, now)
 
-    def _held(self) -> dict[str, Trial]:
-        return {trial_id: self.book.live[trial_id].handle for trial_id in self.book.held if trial_id in self.book.live}
-
-    def _held_but(self, trial: Trial) -> dict[str, Trial]:
-        return {trial_id: handle for trial_id, handle in self._held().items() if trial_id != trial.trial_id}
+    def _held(self, but: str = "") -> dict[str, Trial]:
+        live = self.book.live
+        return {trial_id: live[trial_id].handle for trial_id in self.book.held if trial_id in live and trial_id != but}
 
     def _forget(self, trial: Trial) -> None:
         self.accounting.note_gone(trial, self.now())
         self.book.end(trial.trial_id)
-        self._steps_dry = 0
+        self._pulling.note_change()
         self.decider.note_change()
 
     def _take_up(self, tune_controller: Any) -> None:
