@@ -45,8 +45,8 @@ class ReplannedSweep:
         hysteresis_fraction: Everything runs while now is dearer than the dearest planned hour by no more than this share.
         importance_gamma: How steeply the price up to which a trial runs grows with its promise: near 0 in proportion, above 5 only the
             most promising run in dirty hours.
-        hopeless_ratio: A trial is ended when its chance per hour is below that of a new trial times this and the swing of the prices (dearest
-            planned over least price, less 1, at most 1). 0: none is.
+        hopeless_ratio: A trial is ended when its chance per hour is below that of a new trial times this and the swing of the prices
+            (dearest planned over least price, less 1, at most 1). 0: none is.
         preference: By how much more promising another trial must be to take the place of a running one.
         pilot_fraction: Share of the trials that may run which do so at once, whatever the hour, until one has ended an iteration: before
             that nobody knows how long the sweep takes.
