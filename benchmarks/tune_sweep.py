@@ -252,7 +252,7 @@ def parsed(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--anywhere", help="zones of the row in which trials may run in any; all of --zones without it, none where empty")
     parser.add_argument("--year", type=int, required=True)
     parser.add_argument("--starts", type=int, default=24)
-    parser.add_argument("--trials", type=int, default=Shape.trials)
+    parser.add_argument("--trials", type=int, default=Shape().trials)
     parser.add_argument(
         "--tolerance", type=float, default=0.001, help="share of the task's span by which a score may be lower and still be the same"
     )
@@ -286,6 +286,22 @@ def rows_of(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
         yield row_of(ANYWHERE, outcomes, table, arguments.seed) | {"zones": list(anywhere)}
 
 
+def save(arguments: argparse.Namespace, rows: list[dict[str, Any]], seconds: float) -> None:
+    """Write the rows that there are, if a file was asked for."""
+    if arguments.json is None:
+        return
+    given = {
+        key: str(value) if isinstance(value, Path) else value for key, value in vars(arguments).items() if key not in {"json", "curves"}
+    }
+    settings = given | {
+        "traces": arguments.traces.name,
+        "shape": asdict(Shape(trials=arguments.trials)),
+        "policy": asdict(ReplannedSweep()),
+        "seconds": round(seconds, 1),
+    }
+    write(arguments.json, {"what": WHAT, "settings": settings, "rows": rows})
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark; 0, or 2 with one line on bad input."""
     arguments, rows, began_s = parsed(argv), list[dict[str, Any]](), time.monotonic()
@@ -294,20 +310,10 @@ def main(argv: list[str] | None = None) -> int:
         for row in rows_of(arguments):
             rows.append(row)
             show(row)
+            save(arguments, rows, time.monotonic() - began_s)  # after each: a long run that is stopped keeps what it has
     except (CarbonRayError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    if arguments.json:
-        given = {
-            key: str(value) if isinstance(value, Path) else value for key, value in vars(arguments).items() if key not in {"json", "curves"}
-        }
-        settings = given | {
-            "traces": arguments.traces.name,
-            "shape": asdict(Shape(trials=arguments.trials)),
-            "policy": asdict(ReplannedSweep()),
-            "seconds": round(time.monotonic() - began_s, 1),
-        }
-        write(arguments.json, {"what": WHAT, "settings": settings, "rows": rows})
     return 0
 
 
