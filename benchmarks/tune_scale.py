@@ -2,9 +2,9 @@
 
     python -m benchmarks.tune_scale --trials 10000 --json results/tune_scale.json
 
-A sweep of as many trials as asked for runs in Tune's loop in virtual time, on a synthetic grid that swings by day. Every call that Tune makes
-to the scheduler is timed, the base scheduler's part within it included; the base alone runs the same sweep beside it. Flatness compares the
-median of the calls in the first and the last tenth of the trials.
+A sweep of as many trials as asked for runs in Tune's loop in virtual time, on a synthetic grid that swings by day. Every call that Tune
+makes to the scheduler is timed, the base scheduler's part within it included; the base alone runs the same sweep beside it. Flatness
+compares the median of the calls in the first and the last tenth of the trials.
 """
 
 from __future__ import annotations
@@ -152,9 +152,10 @@ def main(argv: list[str] | None = None) -> int:
     for name, make in sweeps.items():
         for row in rows_of(timed_sweep(make, arguments.trials, arguments.slots, arguments.seed).events):
             rows.append({"scheduler": name} | row)
+            spans = f"p50 {row['p50_ms']:.3f} p99 {row['p99_ms']:.3f} max {row['max_ms']:.1f} ms"
+            growth = f"last tenth / first {row['last_over_first_tenth']:.2f} (medians {row['last_over_first_tenth_p50']:.2f})"
             print(
-                f"{name:10s} {row['event']:20s} {row['calls']:7d} calls p50 {row['p50_ms']:.3f} p99 {row['p99_ms']:.3f} max {row['max_ms']:.1f} ms, "
-                f"last tenth / first {row['last_over_first_tenth']:.2f} (medians {row['last_over_first_tenth_p50']:.2f})",
+                f"{name:10s} {row['event']:20s} {row['calls']:7d} calls {spans}, {growth}",
                 flush=True,
             )
     if arguments.json:

@@ -3,14 +3,15 @@
     python -m benchmarks.tune_sweep --traces FILE --zones US-CAL-CISO,DE --year 2022 --json OUT
 
 A sweep is a random search of 200 configurations under ASHA, 12 hours on all its 8 slots, with 48 hours of slack; its trials are
-recorded learning curves (`benchmarks.tune_curves`). The scheduler is the product's own object, driven through Tune's loop in virtual time, and
-sees forecasts as they would have been issued. One row a zone, and one where trials may run in any of them. Everything is simulated:
-hours of a trace, no machines.
+recorded learning curves (`benchmarks.tune_curves`). The scheduler is the product's own object, driven through Tune's loop in virtual
+time, and sees forecasts as they would have been issued. One row a zone, and one where trials may run in any of them. Everything is
+simulated: hours of a trace, no machines.
 
-What is stated: *carbon to the same score* is what a sweep has emitted, starts, pauses and all, when its best score first is that
-of the base sweep's end; the base's own carbon is counted until then as well. A sweep that ends below that score is charged with all that it
-emitted and with a base sweep run after it. *All carbon* counts both sweeps to their ends. `score_delta` is the best score at the
-carbon that the whole base sweep emits, less the base's best, as a share of the span from the median to the best of the task.
+What is stated: *carbon to the same score* is what a sweep has emitted, starts, pauses and all, when its best score first is that of the
+base sweep's end (or within a tolerance of it); the base's own carbon is counted until then as well. A sweep that ends below that score is
+charged with all that it emitted and with a base sweep run after it. *All carbon* counts both sweeps to their ends. `score_delta` is the
+best score at the carbon that the whole base sweep emits, less the base's best, as a share of the span from the median to the best of the
+task.
 """
 
 from __future__ import annotations
@@ -121,7 +122,7 @@ def cases(shape: Shape, hours: Sequence[int], seed: int, curves: Path) -> Iterat
         yield Case(hour=hour, sweep=sweep, base=run(sweep, asha(sweep.task.iterations), ManualClock(EPOCH)))
 
 
-def simulate(case: Case, table: HourlyTable, issues: Issues, zones: Sequence[str], home: str) -> Outcome:
+def simulate(case: Case, table: HourlyTable, issues: Issues, zones: Sequence[str], home: str, tolerance: float) -> Outcome:
     """Run a case with trials in some zones, and price it beside the base sweep in its home."""
     shape, clock = case.sweep.shape, ManualClock(table.start_at + timedelta(hours=case.hour))
     scheduler = CarbonAwareTuneScheduler(
@@ -138,7 +139,9 @@ def simulate(case: Case, table: HourlyTable, issues: Issues, zones: Sequence[str
     meter = Meter(table, shape, zones)
     base = replace(case.base, start_at=course.start_at)
     at_home = table.zones.index(home)
-    target, base_gco2, gco2 = base.best[-1], meter.gco2(base, home=at_home), meter.gco2(course)
+    span = _span(case.sweep.task)
+    final, base_gco2, gco2 = base.best[-1], meter.gco2(base, home=at_home), meter.gco2(course)
+    target = final - tolerance * span
     base_to_score = meter.gco2(base, base.reached_h(target) or base.makespan_h, home=at_home)
     reached_h = course.reached_h(target)
     truth = table.values_gco2_per_kwh[case.hour : case.hour + int(shape.span_h)]
@@ -148,7 +151,7 @@ def simulate(case: Case, table: HourlyTable, issues: Issues, zones: Sequence[str
             "start_at": course.start_at.isoformat(),
             "task": case.sweep.task.name,
             "home": home,
-            "base_best": target,
+            "base_best": final,
             "best": course.best[-1],
             "iterations": course.iterations,
             "base_iterations": base.iterations,
@@ -164,7 +167,7 @@ def simulate(case: Case, table: HourlyTable, issues: Issues, zones: Sequence[str
         base_to_score_gco2=base_to_score,
         to_score_gco2=gco2 + base_to_score if reached_h is None else meter.gco2(course, reached_h),
         is_reached=reached_h is not None,
-        score_delta=(course.best_at(meter.hour_of(course, base_gco2)) - target) / _span(case.sweep.task),
+        score_delta=(course.best_at(meter.hour_of(course, base_gco2)) - final) / span,
         met=course.makespan_h <= shape.span_h,
         bound_gco2=float(np.sort(truth[:, columns].min(axis=1))[:hours].sum()),
         now_gco2=float(truth[:hours, at_home].sum()),
@@ -249,7 +252,10 @@ def parsed(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--anywhere", help="zones of the row in which trials may run in any; all of --zones without it, none where empty")
     parser.add_argument("--year", type=int, required=True)
     parser.add_argument("--starts", type=int, default=24)
-    parser.add_argument("--trials", type=int, default=Shape.trials)
+    parser.add_argument("--trials", type=int, default=Shape().trials)
+    parser.add_argument(
+        "--tolerance", type=float, default=0.001, help="share of the task's span by which a score may be lower and still be the same"
+    )
     parser.add_argument("--forecaster", default="linear")
     parser.add_argument("--kind", default="average_lifecycle")
     parser.add_argument("--curves", type=Path, default=CURVES)
@@ -272,10 +278,28 @@ def rows_of(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     issues = Issues(table, forecasts_named(arguments.forecaster, table, horizon=horizon, train_until=first), horizon, arguments.forecaster)
     made = list(cases(shape, starts(table, arguments.year, shape.span_h, arguments.starts), arguments.seed, arguments.curves))
     for zone in zones:
-        yield row_of(zone, [simulate(case, table, issues, (zone,), zone) for case in made], table, arguments.seed)
+        yield row_of(zone, [simulate(case, table, issues, (zone,), zone, arguments.tolerance) for case in made], table, arguments.seed)
     if len(anywhere) > 1:
-        outcomes = [simulate(case, table, issues, anywhere, anywhere[index % len(anywhere)]) for index, case in enumerate(made)]
+        outcomes = [
+            simulate(case, table, issues, anywhere, anywhere[index % len(anywhere)], arguments.tolerance) for index, case in enumerate(made)
+        ]
         yield row_of(ANYWHERE, outcomes, table, arguments.seed) | {"zones": list(anywhere)}
+
+
+def save(arguments: argparse.Namespace, rows: list[dict[str, Any]], seconds: float) -> None:
+    """Write the rows that there are, if a file was asked for."""
+    if arguments.json is None:
+        return
+    given = {
+        key: str(value) if isinstance(value, Path) else value for key, value in vars(arguments).items() if key not in {"json", "curves"}
+    }
+    settings = given | {
+        "traces": arguments.traces.name,
+        "shape": asdict(Shape(trials=arguments.trials)),
+        "policy": asdict(ReplannedSweep()),
+        "seconds": round(seconds, 1),
+    }
+    write(arguments.json, {"what": WHAT, "settings": settings, "rows": rows})
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -286,20 +310,10 @@ def main(argv: list[str] | None = None) -> int:
         for row in rows_of(arguments):
             rows.append(row)
             show(row)
+            save(arguments, rows, time.monotonic() - began_s)  # after each: a long run that is stopped keeps what it has
     except (CarbonRayError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    if arguments.json:
-        given = {
-            key: str(value) if isinstance(value, Path) else value for key, value in vars(arguments).items() if key not in {"json", "curves"}
-        }
-        settings = given | {
-            "traces": arguments.traces.name,
-            "shape": asdict(Shape(trials=arguments.trials)),
-            "policy": asdict(ReplannedSweep()),
-            "seconds": round(time.monotonic() - began_s, 1),
-        }
-        write(arguments.json, {"what": WHAT, "settings": settings, "rows": rows})
     return 0
 
 

@@ -5,6 +5,7 @@ Nothing here grows with the number of ended trials but the scores at milestones,
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -177,7 +178,7 @@ class SweepBook:
             if self.best_score is None or signed > self.best_score:
                 self.best_score = signed
             if iteration in self.milestones:
-                self._rungs.setdefault(iteration, []).append(signed)
+                insort(self._rungs.setdefault(iteration, []), signed)
         return one
 
     def end(self, trial_id: str) -> None:

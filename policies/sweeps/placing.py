@@ -42,6 +42,11 @@ def place(supply: Supply, guests: Sequence[Guest], move_h: float) -> tuple[dict[
     Returns:
         Trials by region, those with none included, and by trial the region that it is to change to.
     """
+    if len(supply.names) == 1:
+        name = supply.names[0]
+        return {name: min(len(guests), int(supply.room[0]))}, {
+            one.trial_id: name for one in guests if one.trial_id and one.region not in ("", name)
+        }
     room = supply.room.copy()
     ahead = max(1, round(AHEAD_H / supply.slot_h))
     sums: FloatArray = np.cumsum(supply.gco2_per_h[:ahead], axis=0) * supply.slot_h

@@ -23,9 +23,12 @@ from carbon_ray.policies.sweeps.limits import Room, affordable, iteration_s_of, 
 from carbon_ray.policies.sweeps.placing import Guest, place
 from carbon_ray.policies.sweeps.promise import Promise, fresh_promise, promise_of
 from carbon_ray.policies.sweeps.state import SweepDecision, SweepView, TrialState, TrialView
-from carbon_ray.policies.sweeps.supply import Fill, Supply, fill, supply_of
+from carbon_ray.policies.sweeps.supply import Fill, Supply, ladder_of, supply_of
 
 _ROUNDING = 1e-6
+LEAST_SHARE = 0.3
+"""Share of a trial's iterations, and the base scheduler's last milestone, that come before a trial is ended as hopeless: trials that never
+came to a milestone would make its comparison stricter, and a winner that dips there would be lost."""
 _MOST_SLOTS = 7 * 24 * 4
 """Slots that are planned at most; a deadline further away is dealt with as if it were so far."""
 
@@ -42,8 +45,8 @@ class ReplannedSweep:
         hysteresis_fraction: Everything runs while now is dearer than the dearest planned hour by no more than this share.
         importance_gamma: How steeply the price up to which a trial runs grows with its promise: near 0 in proportion, above 5 only the
             most promising run in dirty hours.
-        hopeless_ratio: A trial is ended when its chance per hour is below this share of a new trial's, times the swing of the prices
-            (dearest over least planned price, less 1). 0: none is.
+        hopeless_ratio: A trial is ended when its chance per hour is below that of a new trial times this and the swing of the prices
+            (dearest planned over least price, less 1, at most 1). 0: none is.
         preference: By how much more promising another trial must be to take the place of a running one.
         pilot_fraction: Share of the trials that may run which do so at once, whatever the hour, until one has ended an iteration: before
             that nobody knows how long the sweep takes.
@@ -58,7 +61,7 @@ class ReplannedSweep:
     least_saving_fraction: float = 0.01
     hysteresis_fraction: float = 0.02
     importance_gamma: float = 6.0
-    hopeless_ratio: float = 0.1
+    hopeless_ratio: float = 3.0
     preference: float = 1.5
     pilot_fraction: float = 0.25
     work_margin_fraction: float = 0.05
@@ -89,16 +92,17 @@ class ReplannedSweep:
             return self._over(sweep, regions, snapshot, now, wording.BUDGET_USED)
         left_gco2 = math.inf if sweep.budget_gco2 is None else sweep.budget_gco2 - sweep.emitted_gco2
         work_h = room.work_h * (1 + self.work_margin_fraction)
-        plan = fill(supply, work_h, room.lanes)
+        ladder = ladder_of(supply, room.lanes)
+        plan = ladder.fill(work_h)
         is_flat = plan.saving_fraction < self.least_saving_fraction
         if plan.gco2 > left_gco2:
-            plan = fill(supply, work_h, room.lanes, left_gco2)  # what the budget pays for is done in the very cheapest hours
+            plan = ladder.fill(work_h, left_gco2)  # what the budget pays for is done in the very cheapest hours
         here = float(supply.gco2_per_h[0, supply.room > 0].min())
         is_free = room.is_forced or is_flat or not plan.fits
         promises, fresh = self._promises(sweep)
         stop = dict.fromkeys(room.late, wording.LATE)
         if not is_free:
-            stop |= self._hopeless(room, promises, fresh, self._swing(supply, plan))
+            stop |= self._hopeless(sweep, room, promises, fresh, self._swing(supply, plan))
         order = self._order(sweep, room, promises, fresh, stop)
         count = sweep.max_concurrency
         if not is_free and here > plan.marginal_gco2_per_h * (1 + self.hysteresis_fraction):
@@ -130,7 +134,7 @@ class ReplannedSweep:
 
     def _promises(self, sweep: SweepView) -> tuple[dict[str, Promise], Promise]:
         iteration_s = iteration_s_of(sweep)
-        rungs = {milestone: sorted(scores) for milestone, scores in sorted(sweep.rung_scores.items()) if scores}
+        rungs = {milestone: scores for milestone, scores in sweep.rung_scores.items() if scores}
         promises = {
             trial.trial_id: promise_of(trial, sweep.best_score, rungs, sweep.max_iterations, iteration_s)
             for trial in sweep.trials
@@ -141,14 +145,16 @@ class ReplannedSweep:
     def _swing(self, supply: Supply, plan: Fill) -> float:
         """How much dearer the dearest planned hour is than the least: what an hour that is not needed is worth."""
         least = float(supply.gco2_per_h.min())
-        return max(0.0, plan.marginal_gco2_per_h / least - 1.0) if least > 0 else 0.0
+        return min(1.0, max(0.0, plan.marginal_gco2_per_h / least - 1.0)) if least > 0 else 1.0
 
-    def _hopeless(self, room: Room, promises: Mapping[str, Promise], fresh: Promise, swing: float) -> dict[str, str]:
+    def _hopeless(self, sweep: SweepView, room: Room, promises: Mapping[str, Promise], fresh: Promise, swing: float) -> dict[str, str]:
         least = self.hopeless_ratio * swing * fresh.chance_per_h
+        last_milestone = max((milestone for milestone, scores in sweep.rung_scores.items() if scores), default=0)
+        begun = max(last_milestone, LEAST_SHARE * (sweep.max_iterations or math.inf))
         return {
-            name: wording.hopeless(promise.chance)
-            for name, promise in promises.items()
-            if promise.chance_per_h < least and name not in room.urgent
+            trial.trial_id: wording.hopeless(promises[trial.trial_id].chance)
+            for trial in sweep.trials
+            if trial.iterations >= begun and promises[trial.trial_id].chance_per_h < least and trial.trial_id not in room.urgent
         }
 
     def _order(

@@ -14,12 +14,17 @@ POINTS = 8
 """Latest points of a curve that are extrapolated: what came long before tells little of the end."""
 LEAST_POINTS = 3
 """Points below which a curve says nothing by itself, and the rank in the rung has to do."""
-WIDENING = 0.5
-"""Error of an extrapolation as a share of the change that it foretells. Of the recorded curves, two thirds of the errors were less."""
-FLOOR = 0.02
+WIDENING = 1.0
+"""Error of an extrapolation as a share of the change that it foretells."""
+FLOOR = 0.05
 """Least error of an extrapolation, as a share of all that the trial has gained so far."""
-EARLY_PLACE = 0.1
+EARLY_PLACE = 0.2
 """Mean place of the eventual winner at the first iteration, as a share of the rung."""
+_TAIL, _ZETA = 3, 1.2020569
+"""Power with which a chance falls with the place, and the sum of all of them at scale 1."""
+_LOGISTIC = 1.702
+"""Makes a logistic distribution as wide as a normal one, with heavier tails."""
+_MOST = 700.0
 _LEAST = 1e-12
 
 
@@ -42,10 +47,11 @@ class Promise:
 
 
 def extrapolated(scores: Sequence[tuple[int, float]], last: int) -> tuple[float, float]:
-    """Expected score at iteration `last` and the standard deviation of its error.
+    """Expected best score until iteration `last` and the standard deviation of its error.
 
-    Fits a - b / sqrt(iteration) by least squares to the latest points: between a power law and an exponential, it has two unknowns and no
-    iteration. A curve that falls is not expected to rise again.
+    Fits a - b / sqrt(iteration) by least squares to the latest points: between a power law and an exponential, it has two unknowns and
+    needs no search. What the fit still gains is added to the best that the trial has been, because the checkpoint of that is kept: a dip
+    says nothing but how far the scores scatter, and a curve that falls is not expected to rise again.
 
     Args:
         scores: (iteration, score), ascending, at least `LEAST_POINTS` of them.
@@ -54,14 +60,12 @@ def extrapolated(scores: Sequence[tuple[int, float]], last: int) -> tuple[float,
     points = scores[-POINTS:]
     count = len(points)
     xs = [1.0 / math.sqrt(iteration) for iteration, _ in points]
-    ys = [score for _, score in points]
-    mean_x, mean_y = sum(xs) / count, sum(ys) / count
+    mean_x, mean_y = sum(xs) / count, sum(score for _, score in points) / count
     across = sum((x - mean_x) ** 2 for x in xs)
-    slope = sum((x - mean_x) * (y - mean_y) for x, y in zip(xs, ys, strict=True)) / across if across > 0 else 0.0
-    residual = math.sqrt(sum((y - mean_y - slope * (x - mean_x)) ** 2 for x, y in zip(xs, ys, strict=True)) / max(1, count - 2))
-    here = ys[-1]
+    slope = sum((x - mean_x) * (score - mean_y) for x, (_, score) in zip(xs, points, strict=True)) / across if across > 0 else 0.0
+    off = sum((score - mean_y - slope * (x - mean_x)) ** 2 for x, (_, score) in zip(xs, points, strict=True))
     gain = max(0.0, -slope * (xs[-1] - 1.0 / math.sqrt(max(last, points[-1][0]))))
-    return here + gain, math.hypot(residual, WIDENING * gain)
+    return max(score for _, score in scores) + gain, math.hypot(math.sqrt(off / max(1, count - 2)), WIDENING * gain)
 
 
 def milestone_of(iterations: int, milestones: Sequence[int]) -> int | None:
@@ -70,27 +74,21 @@ def milestone_of(iterations: int, milestones: Sequence[int]) -> int | None:
     return max(reached) if reached else None
 
 
-def score_at(scores: Sequence[tuple[int, float]], iteration: int) -> float | None:
-    """The score at an iteration, or at the first after it that is still known."""
-    return next((score for at, score in scores if at >= iteration), None)
-
-
 def ranked_chance(better: int, count: int, milestone: int, last: int) -> float:
-    """Chance that a trial ends as the best, from how many of its rung were better at a milestone.
+    """Chance that a trial ends as the best, from how many of its rung are better.
 
-    The winner's place in a rung is taken to fall off geometrically; its mean is a share of the rung that shrinks to nothing towards the
-    last iteration.
+    The mean place of the eventual winner is a share of the rung that shrinks to nothing towards the last iteration. Beyond it the chance
+    falls with the third power of the place: winners come from far behind now and then, and an exponential would rule that out.
 
     Args:
-        better: Trials of the rung with a better score there.
+        better: Trials of the rung with a better score at the milestone.
         count: Trials of the rung.
         milestone: Its iteration.
         last: Last iteration of a trial that nobody stops.
     """
     ahead = 1.0 - math.log(max(1, milestone)) / math.log(max(2, last)) if milestone < last else 0.0
-    mean_place = EARLY_PLACE * count * ahead
-    ratio = mean_place / (1.0 + mean_place)
-    return float((1.0 - ratio) * ratio**better)
+    scale = 1.0 + EARLY_PLACE * count * ahead
+    return float((1.0 + better / scale) ** -_TAIL / (scale * _ZETA))
 
 
 def promise_of(trial: TrialView, best: float | None, rungs: Mapping[int, Sequence[float]], last: int | None, iteration_s: float) -> Promise:
@@ -107,13 +105,13 @@ def promise_of(trial: TrialView, best: float | None, rungs: Mapping[int, Sequenc
     end = last if last is not None else max(2 * trial.iterations, 2)
     chances = []
     milestone = milestone_of(trial.iterations, tuple(rungs))
-    if milestone is not None and (score := score_at(trial.scores, milestone)) is not None:
-        rung = rungs[milestone]
-        chances.append(ranked_chance(len(rung) - bisect_right(rung, score), len(rung), milestone, end))
+    if milestone is not None and trial.scores:
+        rung, top = rungs[milestone], max(score for _, score in trial.scores)
+        chances.append(ranked_chance(len(rung) - bisect_right(rung, top), len(rung), milestone, end))
     if best is not None and len(trial.scores) >= LEAST_POINTS:
         expected, error = extrapolated(trial.scores, end)
         floor = FLOOR * abs(expected - trial.scores[0][1]) + _LEAST
-        chances.append(0.5 * math.erfc((best - expected) / max(error, floor) / math.sqrt(2.0)))
+        chances.append(1.0 / (1.0 + math.exp(min(_MOST, _LOGISTIC * (best - expected) / max(error, floor)))))
     chance = math.prod(chances) ** (1.0 / len(chances)) if chances else 0.0
     following = min((one for one in (*rungs, end) if one > trial.iterations), default=trial.iterations + 1)
     steps = (following - trial.iterations) + chance * max(0, end - following)

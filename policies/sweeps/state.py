@@ -79,7 +79,7 @@ class SweepView:
         iteration_s: Mean seconds of an iteration, ended trials included; None before the first.
         max_iterations: Iterations of a trial that nobody stops; None: not known.
         best_score: Best score of any trial, ended ones included, greater is better; None before the first.
-        rung_scores: By milestone of iterations, the scores that trials had there, ended ones included, greater is better.
+        rung_scores: By milestone of iterations, the scores that trials had there, ended ones included, ascending; greater is better.
         room: Trials that each region can hold at once; a region that is not named can hold `max_concurrency`.
     """
 

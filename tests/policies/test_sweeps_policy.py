@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -90,6 +91,7 @@ def test_a_flat_grid_is_left_alone(hour: float) -> None:
     assert "waiting would save 0.0 %" in decision.reason
 
 
+@settings(max_examples=40, deadline=None)
 @given(hour=st.floats(0.0, 59.0), noise=st.lists(st.floats(-1.0, 1.0), min_size=72, max_size=72))
 def test_nothing_waits_for_less_than_what_waiting_is_worth(hour: float, noise: list[float]) -> None:
     decision = decided(view(), hour=hour, home=[300.0 + one for one in noise])
@@ -168,6 +170,25 @@ def test_the_promising_come_first_and_the_weak_after_new_ones() -> None:
     order = decided(view(), hour=12).order
     assert order.index("good") < order.index(None) < (order.index("weak") if "weak" in order else len(order))
     assert order.index("good") < order.index("fair")
+
+
+@pytest.mark.parametrize("state", [TrialState.RUNNING, TrialState.HELD])
+def test_a_hopeless_trial_is_ended_where_carbon_swings_and_only_past_the_last_milestone(state: TrialState) -> None:
+    falls = tuple((at, 1.0 - 0.5 * at) for at in range(1, 13))
+    lost = TrialView(trial_id="lost", state=state, region="home", iterations=12, scores=falls, seconds_per_iteration=600.0)
+    early = replace(lost, iterations=6, scores=falls[:6])
+    policy = ReplannedSweep(hopeless_ratio=3.0)
+    assert set(decided(view(trials=(lost, GOOD)), hour=12, policy=policy).stop) == {"lost"}
+    assert "worth the carbon" in decided(view(trials=(lost, GOOD)), hour=12, policy=policy).stop["lost"]
+    assert decided(view(trials=(early, GOOD)), hour=12, policy=policy).stop == {}
+    assert decided(view(trials=(lost, GOOD)), hour=12, policy=policy, home=FLAT).stop == {}
+    assert decided(view(trials=(lost, GOOD)), hour=12, policy=ReplannedSweep(hopeless_ratio=0.0)).stop == {}
+
+
+def test_the_most_promising_runs_in_an_hour_that_the_bulk_waits_through() -> None:
+    sure = trial("sure", 26, 60.0, TrialState.HELD)
+    assert decided(view(trials=(sure, WEAK), best_score=40.0), hour=7).concurrency >= 1
+    assert decided(view(trials=(WEAK,), best_score=40.0), hour=7).concurrency == 0
 
 
 def test_min_and_max_concurrency_hold() -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from carbon_ray.policies.sweeps.promise import extrapolated, fresh_promise, milestone_of, promise_of, ranked_chance, score_at
+from carbon_ray.policies.sweeps.promise import extrapolated, fresh_promise, milestone_of, promise_of, ranked_chance
 from carbon_ray.policies.sweeps.state import TrialState, TrialView
 
 RUNGS = {1: [float(score) for score in range(30)], 3: [float(score) for score in range(10, 20)], 9: [18.0, 20.0, 25.0]}
@@ -25,12 +25,20 @@ def trial(scores: tuple[tuple[int, float], ...]) -> TrialView:
 def test_a_curve_of_the_form_is_carried_on_exactly() -> None:
     expected, error = extrapolated(curve(9, 30.0), 27)
     assert expected == pytest.approx(30.0 - 6.0 / math.sqrt(27))
-    assert 0 < error < expected - curve(9, 30.0)[-1][1]
+    assert error == pytest.approx(expected - curve(9, 30.0)[-1][1])  # the gain that it foretells may be all wrong
 
 
-def test_a_falling_curve_is_not_expected_to_rise() -> None:
-    scores = curve(9, 30.0, fall=-6.0)
-    assert extrapolated(scores, 27)[0] == scores[-1][1]
+def test_a_falling_curve_is_not_expected_to_rise_above_its_best() -> None:
+    expected, error = extrapolated(curve(9, 30.0, fall=-6.0), 27)
+    assert expected == 36.0
+    assert error < 0.01
+
+
+def test_a_dip_widens_the_error_and_leaves_the_best() -> None:
+    smooth = curve(9, 30.0)
+    dipped = (*smooth[:-1], (9, 20.0))
+    assert extrapolated(dipped, 27)[0] >= smooth[-2][1]
+    assert extrapolated(dipped, 27)[1] > extrapolated(smooth, 27)[1]
 
 
 def test_no_gain_is_expected_beyond_the_last_iteration() -> None:
@@ -38,13 +46,13 @@ def test_no_gain_is_expected_beyond_the_last_iteration() -> None:
     assert extrapolated(scores, 9)[0] == pytest.approx(scores[-1][1])
 
 
+@settings(deadline=None)
 @given(count=st.integers(1, 50), milestone=st.sampled_from([1, 3, 9, 27]))
 def test_chances_of_a_rung_fall_with_the_place_and_sum_to_at_most_one(count: int, milestone: int) -> None:
     chances = [ranked_chance(place, count, milestone, 27) for place in range(count)]
     assert chances == sorted(chances, reverse=True)
-    assert sum(chances) + 1e-9 > 0.5
-    assert sum(chances) <= 1 + 1e-9
-    assert milestone < 27 or chances[0] == 1.0
+    assert sum(chances) <= 1 + 1e-6
+    assert sum(chances) > 0.4
 
 
 def test_a_better_curve_promises_more() -> None:
@@ -73,8 +81,3 @@ def test_a_new_trial_is_the_best_of_all_with_an_even_chance() -> None:
 @pytest.mark.parametrize(("iterations", "milestone"), [(0, None), (1, 1), (8, 3), (9, 9), (40, 9)])
 def test_the_last_milestone(iterations: int, milestone: int | None) -> None:
     assert milestone_of(iterations, (1, 3, 9)) == milestone
-
-
-def test_the_score_at_a_milestone_that_is_no_longer_kept() -> None:
-    assert score_at(((5, 1.0), (6, 2.0)), 3) == 1.0
-    assert score_at(((1, 1.0),), 3) is None

@@ -68,6 +68,7 @@ def test_a_budget_pays_for_the_very_cheapest_hours() -> None:
 prices = st.lists(st.lists(st.integers(1, 9).map(float), min_size=2, max_size=2), min_size=1, max_size=3)
 
 
+@settings(deadline=None)
 @given(prices=prices, room=st.tuples(st.integers(0, 2), st.integers(1, 2)), most=st.integers(1, 3), work=st.integers(1, 4))
 def test_no_other_choice_of_hours_emits_less(prices: list[list[float]], room: tuple[int, int], most: int, work: int) -> None:
     made = supply(*map(tuple, prices), room=(float(room[0]), float(room[1])))
@@ -84,7 +85,7 @@ def test_no_other_choice_of_hours_emits_less(prices: list[list[float]], room: tu
         assert plan.gco2 <= plan.at_once_gco2 + 1e-9
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(prices=prices, extra=prices, work=st.floats(0.1, 6.0))
 def test_more_slack_never_costs_more(prices: list[list[float]], extra: list[list[float]], work: float) -> None:
     shorter, longer = supply(*map(tuple, prices)), supply(*map(tuple, prices + extra))

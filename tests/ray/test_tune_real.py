@@ -75,4 +75,4 @@ def test_a_killed_driver_costs_no_trial_and_no_gram(address: str, tmp_path: Path
     assert {row["training_iteration"] for row in one["table"]} == {16}
     assert one["overlaps_s"] == 0.0
     assert one["outside_books_s_max"] <= ALIVE_EVERY_WALL_S + 1.0
-    assert one["table_less_journal_kwh"] == pytest.approx(0.0, abs=1e-9)
+    assert -0.001 < one["table_less_journal_kwh"] <= 1e-9  # the journal also has what a trial drew after its last result
