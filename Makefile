@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-all lint bench bench-decisions bench-uncertainty bench-prices bench-fleet bench-gates bench-speed bench-elastic bench-forecasts bench-forecast-actor clean
+.PHONY: demo test test-all lint bench bench-decisions bench-uncertainty bench-prices bench-fleet bench-gates bench-speed bench-elastic bench-forecasts bench-forecast-actor bench-tune-hold bench-tune-restore bench-tune-throughput bench-tune-sweep bench-tune-scale clean
 
 demo: $(STAMP) ## a real job on a real local three-region Ray cluster, in five minutes
 	@$(BIN)/carbon-ray demo $(if $(TRACES),--traces "$(TRACES)") $(if $(ZONES),--zones "$(ZONES)") $(if $(START),--start "$(START)") $(DEMO_ARGS)
@@ -26,6 +26,15 @@ bench: $(STAMP) ## steps per second, wrapped against bare; the other benchmarks:
 
 bench-forecast-actor: $(STAMP) ## reads, version checks and restarts of the forecast actor
 	$(BIN)/python -m benchmarks.forecast_actor --json benchmarks/results/forecast_actor.json $(BENCH_ARGS)
+
+bench-tune-hold: $(STAMP)
+	$(BIN)/python -m benchmarks.tune_hold --json $(RESULTS)/tune_hold.json $(BENCH_ARGS)
+
+bench-tune-restore: $(STAMP)
+	$(BIN)/python -m benchmarks.tune_restore --json $(RESULTS)/tune_restore.json $(BENCH_ARGS)
+
+bench-tune-throughput: $(STAMP)
+	$(BIN)/python -m benchmarks.tune_throughput --json $(RESULTS)/tune_throughput.json $(BENCH_ARGS)
 
 YEAR ?= 2022
 RESULTS ?= benchmarks/results
@@ -53,6 +62,12 @@ bench-gates: $(STAMP)
 
 bench-forecasts: $(STAMP)
 	$(BIN)/python -m benchmarks.forecasts $(if $(BENCH),--bench "$(BENCH)" --json $(RESULTS)/forecasts.json,$(on_trace) $(if $(ZONES),--zones "$(ZONES)") --json $(RESULTS)/forecasts_history.json) $(BENCH_ARGS)
+
+bench-tune-sweep: $(STAMP)
+	$(BIN)/python -m benchmarks.tune_sweep $(on_trace) --zones "$(if $(ZONES),$(ZONES),US-CAL-CISO$(comma)DE$(comma)ES$(comma)AU-NSW)" --json $(RESULTS)/tune_sweep.json $(BENCH_ARGS)
+
+bench-tune-scale: $(STAMP)
+	$(BIN)/python -m benchmarks.tune_scale --json $(RESULTS)/tune_scale.json $(BENCH_ARGS)
 
 bench-speed: $(STAMP)
 	$(BIN)/python -m benchmarks.planner_speed $(on_trace_if_any) --json $(RESULTS)/planner_speed.json $(BENCH_ARGS)
