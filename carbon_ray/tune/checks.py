@@ -16,6 +16,7 @@ from carbon_ray.core.clock import require_utc
 from carbon_ray.core.errors import ConfigError
 from carbon_ray.core.objective import Objective, objective_named
 from carbon_ray.tune.base_scheduler import is_population, kinds_of
+from carbon_ray.tune.internals import dashboard_url
 
 log = logging.getLogger(__name__)
 
@@ -145,10 +146,7 @@ def warn_without_dashboard() -> None:
 
     Ray Train 2.60 finds the groups of a killed run through the State API, which the dashboard serves, and only warns where that fails.
     """
-    if not ray.is_initialized():
-        return
-    url = getattr(ray._private.worker, "get_dashboard_url", lambda: "")()
-    if not url:
+    if ray.is_initialized() and not dashboard_url():
         log.warning(
             "this cluster has no dashboard: a Ray Train run inside a held trial would leave its placement group, and with it its GPUs, "
             "taken; start Ray with include_dashboard=True"

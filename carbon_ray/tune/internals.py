@@ -1,8 +1,8 @@
 """The one place that touches what Ray Tune 2.60 does not offer. Pinned by a contract test; where it fails, the sweep runs on as stock.
 
-Four things are needed that no public interface gives: closing the door by which Tune starts PENDING trials without asking the
-scheduler, taking back the request of a trial that was about to start, letting cached actors go while nothing may run, and a callback
-that runs before the loggers without the user adding it.
+Some things are needed that no public interface gives: closing the door by which Tune starts PENDING trials without asking the
+scheduler, taking back the request of a trial that was about to start, letting cached actors go while nothing may run, a callback
+that runs before the loggers without the user adding it, and whether the cluster has a dashboard.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray.tune import Callback, PlacementGroupFactory
 from ray.tune.experiment import Trial
 
@@ -194,6 +195,11 @@ class TuneInternals:
 def _both(ours: Callable[..., None], theirs: Callable[..., None], **named: Any) -> None:
     ours(**named)
     theirs(**named)
+
+
+def dashboard_url() -> str:
+    """Where the cluster's dashboard is; empty where it has none, or where that cannot be said."""
+    return str(getattr(getattr(ray._private, "worker", None), "get_dashboard_url", lambda: "")() or "")
 
 
 def is_local(storage: Any) -> bool:
