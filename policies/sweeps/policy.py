@@ -103,7 +103,7 @@ class ReplannedSweep:
         stop = dict.fromkeys(room.late, wording.LATE)
         if not is_free:
             stop |= self._hopeless(sweep, room, promises, fresh, self._swing(supply, plan))
-        order = self._order(sweep, room, promises, fresh, stop)
+        order = _as_it_is(sweep, stop) if is_free else self._order(sweep, room, promises, fresh, stop)
         count = sweep.max_concurrency
         if not is_free and here > plan.marginal_gco2_per_h * (1 + self.hysteresis_fraction):
             count = max(math.ceil(plan.now - _ROUNDING), self._worthy(supply, plan, here, promises, order, room))
@@ -210,6 +210,12 @@ class ReplannedSweep:
                 guests.append(Guest(name, known[name].region, promises[name].remaining_h))
         guests += [Guest(None, "", fresh.remaining_h)] * count  # room that nobody wants now is there all the same
         return place(supply, guests[:count], self.move_h)
+
+
+def _as_it_is(sweep: SweepView, stop: Mapping[str, str]) -> tuple[str | None, ...]:
+    """Those that run keep their place, those that are held come next, and new ones after them: nobody gives way to another."""
+    begun = [one for one in sweep.trials if one.iterations and one.trial_id not in stop]
+    return (*(one.trial_id for one in sorted(begun, key=lambda one: one.state is not TrialState.RUNNING)), None)
 
 
 def _forecaster_of(regions: Sequence[Region], snapshot: ForecastSnapshot) -> str:
