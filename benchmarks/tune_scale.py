@@ -140,7 +140,6 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args(argv)
-    logging.getLogger("carbon_ray").setLevel(logging.ERROR)
     at_once_h = arguments.trials * 3.0 * ITERATION_S / 3600 / arguments.slots
     span = timedelta(hours=2 * at_once_h + 24)
     table = grid(int(span.total_seconds() // 3600) + 120)
@@ -168,4 +167,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    logging.getLogger("carbon_ray").setLevel(logging.ERROR)  # here, because it is the process's and not the function's
     sys.exit(main())

@@ -305,7 +305,6 @@ def save(arguments: argparse.Namespace, rows: list[dict[str, Any]], seconds: flo
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark; 0, or 2 with one line on bad input."""
     arguments, rows, began_s = parsed(argv), list[dict[str, Any]](), time.monotonic()
-    logging.getLogger("carbon_ray").setLevel(logging.ERROR)
     try:
         for row in rows_of(arguments):
             rows.append(row)
@@ -318,4 +317,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    logging.getLogger("carbon_ray").setLevel(logging.ERROR)  # here, because it is the process's and not the function's
     sys.exit(main())
