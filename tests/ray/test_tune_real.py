@@ -36,7 +36,7 @@ def address() -> Iterator[str]:
             yield ray.get_runtime_context().gcs_address
 
 
-@pytest.mark.parametrize("trainable", [saving_function, SavingClass], ids=["function", "class"])
+@pytest.mark.parametrize("trainable", [saving_function, pytest.param(SavingClass, marks=pytest.mark.slow)], ids=["function", "class"])
 def test_a_hold_frees_the_resources_and_repeats_nothing(address: str, trainable: object, tmp_path: Path) -> None:
     scheduler = Counting(
         ASHAScheduler(max_t=12, grace_period=8, reduction_factor=3),
@@ -68,6 +68,7 @@ def test_a_hold_frees_the_resources_and_repeats_nothing(address: str, trainable:
     assert all("carbon_gco2" in path.read_text() for path in (tmp_path / "held").glob("*/progress.csv"))
 
 
+@pytest.mark.slow
 def test_a_killed_driver_costs_no_trial_and_no_gram(address: str, tmp_path: Path) -> None:
     one = sweep(tmp_path, "fifo-killed", "fifo", 1, 3, address)
     assert one["kills"] == 1
