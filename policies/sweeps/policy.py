@@ -97,7 +97,7 @@ class ReplannedSweep:
         is_flat = plan.saving_fraction < self.least_saving_fraction
         if plan.gco2 > left_gco2:
             plan = ladder.fill(work_h, left_gco2)  # what the budget pays for is done in the very cheapest hours
-        here = float(supply.gco2_per_h[0, supply.room > 0].min())
+        here_gco2_per_h = supply.least_now_gco2_per_h
         is_free = room.is_forced or is_flat or not plan.fits
         promises, fresh = self._promises(sweep)
         stop = dict.fromkeys(room.late, wording.LATE)
@@ -105,8 +105,8 @@ class ReplannedSweep:
             stop |= self._hopeless(sweep, room, promises, fresh, self._swing(supply, plan))
         order = _as_it_is(sweep, stop) if is_free else self._order(sweep, room, promises, fresh, stop)
         count = sweep.max_concurrency
-        if not is_free and here > plan.marginal_gco2_per_h * (1 + self.hysteresis_fraction):
-            count = max(math.ceil(plan.now - _ROUNDING), self._worthy(supply, plan, here, promises, order, room))
+        if not is_free and here_gco2_per_h > plan.marginal_gco2_per_h * (1 + self.hysteresis_fraction):
+            count = max(math.ceil(plan.trials_now - _ROUNDING), self._worthy(supply, plan, here_gco2_per_h, promises, order, room))
             if sweep.iteration_s is None:
                 count = max(count, math.ceil(self.pilot_fraction * room.lanes))
         count = min(max(count, sweep.min_concurrency), sweep.max_concurrency, sweep.max_concurrency if paid is None else paid)
@@ -117,7 +117,7 @@ class ReplannedSweep:
             stop=stop,
             region_of=changes,
             check_at=now + timedelta(seconds=self.slot_s),
-            reason=wording.reason_of(plan, here, count, sweep.max_concurrency, is_forced=room.is_forced, is_flat=is_flat),
+            reason=wording.reason_of(plan, here_gco2_per_h, count, sweep.max_concurrency, is_forced=room.is_forced, is_flat=is_flat),
             forecaster=_forecaster_of(regions, snapshot),
         )
 
@@ -172,7 +172,7 @@ class ReplannedSweep:
         return (*names[:first], None, *names[first:])
 
     def _worthy(
-        self, supply: Supply, plan: Fill, here: float, promises: Mapping[str, Promise], order: Sequence[str | None], room: Room
+        self, supply: Supply, plan: Fill, here_gco2_per_h: float, promises: Mapping[str, Promise], order: Sequence[str | None], room: Room
     ) -> int:
         """Trials that run although the hour is not among the planned ones: the urgent, and those whose promise is worth its price.
 
@@ -187,7 +187,7 @@ class ReplannedSweep:
             if name is None or name in room.urgent:
                 continue
             worth = math.expm1(gamma * promises[name].chance) / math.expm1(gamma) if gamma > 0 else promises[name].chance
-            count += here <= plan.marginal_gco2_per_h + rise * worth
+            count += here_gco2_per_h <= plan.marginal_gco2_per_h + rise * worth
         return count
 
     def _places(

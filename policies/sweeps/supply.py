@@ -35,21 +35,20 @@ class Supply:
     Attributes:
         names: Regions, in the order of the columns.
         gco2_per_h: Expected emissions of one running trial, g per hour, shape (T, R); the first row is now.
-        spread_gco2_per_h: Standard deviation of the error of these, shape (T, R).
         room: Trials that each region can hold, shape (R,).
         slot_h: Hours of a row.
     """
 
     names: tuple[str, ...]
     gco2_per_h: FloatArray
-    spread_gco2_per_h: FloatArray
     room: FloatArray
     slot_h: float
 
     @property
-    def slots(self) -> int:
-        """Rows."""
-        return len(self.gco2_per_h)
+    def least_now_gco2_per_h(self) -> float:
+        """Price of the first slot in the cleanest region that holds trials (of all, where none does), g per trial and hour."""
+        now_gco2_per_h = self.gco2_per_h[0]
+        return float((now_gco2_per_h[self.room > 0] if (self.room > 0).any() else now_gco2_per_h).min())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,14 +56,14 @@ class Fill:
     """The cheapest hours that hold the work.
 
     Attributes:
-        now: Trials that the plan runs in the first slot, all regions together; a part of a trial where the work ends within it.
+        trials_now: Trials that the plan runs in the first slot, all regions together; a part of a trial where the work ends within it.
         marginal_gco2_per_h: Price of the dearest hour that the plan uses, g per trial and hour.
         gco2: What the plan emits.
         at_once_gco2: What the work emits when it is run from now on at full concurrency, in the cleanest region of each slot.
         fits: The work can be done within the slots.
     """
 
-    now: float
+    trials_now: float
     marginal_gco2_per_h: float
     gco2: float
     at_once_gco2: float
@@ -139,14 +138,13 @@ def _made(
         raise ForecastHorizonError(
             f"the forecast of {', '.join(zones)} ends before a slot of {slot_s:.0f} s from {start_at:%Y-%m-%dT%H:%MZ}"
         )
-    median, spread = expectation(snapshot, zones, start_at, slot_s, known)
+    median, _ = expectation(snapshot, zones, start_at, slot_s, known)
     if known < slots:
-        median, spread = (np.concatenate([part, np.tile(part.mean(axis=0), (slots - known, 1))]) for part in (median, spread))
+        median = np.concatenate([median, np.tile(median.mean(axis=0), (slots - known, 1))])
     per_intensity = np.array([region.pue for region in regions]) * power_w / 1000.0
     return Supply(
         names=tuple(region.name for region in regions),
         gco2_per_h=median * per_intensity,
-        spread_gco2_per_h=spread * per_intensity,
         room=np.array(holds),
         slot_h=slot_s / S_PER_H,
     )
@@ -212,7 +210,7 @@ class Ladder:
         first_h = np.clip(done_h - self.hours[self.first], 0.0, self.hours[self.first + 1] - self.hours[self.first])
         dearest = min(int(np.searchsorted(self.hours[1:], done_h - _ROUNDING * self.slot_h)), len(self.price) - 1)
         return Fill(
-            now=float(first_h.sum()) / self.slot_h,
+            trials_now=float(first_h.sum()) / self.slot_h,
             marginal_gco2_per_h=float(self.price[dearest]),
             gco2=float(np.interp(done_h, self.hours, self.gco2)),
             at_once_gco2=float(np.interp(work_h, self.turn_hours, self.turn_gco2)),
@@ -223,8 +221,3 @@ class Ladder:
 def _running(values: FloatArray) -> FloatArray:
     sums: FloatArray = np.concatenate([[0.0], np.cumsum(values)])
     return sums
-
-
-def fill(supply: Supply, work_h: float, most: int, budget_gco2: float = math.inf) -> Fill:
-    """Fill the cheapest hours of a supply; see `Ladder`."""
-    return Ladder.of(supply, most).fill(work_h, budget_gco2)

@@ -202,6 +202,11 @@ def test_the_cleaner_region_runs_what_it_has_room_for() -> None:
     assert decided(view(trials=(), room={"away": 1}), hour=12, home=DAYS, away=low).slots == {"home": 3, "away": 1}
 
 
+def test_nothing_is_placed_where_no_region_has_room() -> None:
+    answer = decided(view(trials=(), room={"home": 0}), hour=12)
+    assert (answer.slots, answer.is_over) == ({"home": 0}, False)
+
+
 def test_a_held_trial_resumes_where_it_is_cleaner() -> None:
     seen = view(trials=(trial("good", 9, 30.0, TrialState.HELD),))
     decision = decided(seen, hour=12, home=DAYS, away=[value / 2 for value in DAYS])

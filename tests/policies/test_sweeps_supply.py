@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from carbon_ray.policies.sweeps.limits import affordable, room_of
 from carbon_ray.policies.sweeps.placing import Guest, place
 from carbon_ray.policies.sweeps.state import SweepView, TrialState, TrialView
-from carbon_ray.policies.sweeps.supply import Supply, fill
+from carbon_ray.policies.sweeps.supply import Fill, Ladder, Supply
 
 T0 = datetime(2022, 3, 1, tzinfo=UTC)
 
@@ -23,10 +24,13 @@ def supply(*rows: tuple[float, ...], room: tuple[float, ...] | None = None) -> S
     return Supply(
         names=tuple("abcd"[: prices.shape[1]]),
         gco2_per_h=prices,
-        spread_gco2_per_h=np.zeros_like(prices),
         room=np.array(room or (4.0,) * prices.shape[1]),
         slot_h=1.0,
     )
+
+
+def fill(made: Supply, work_h: float, most: int, budget_gco2: float = math.inf) -> Fill:
+    return Ladder.of(made, most).fill(work_h, budget_gco2)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +55,7 @@ def test_the_cheapest_hours(
     at_once: float,
 ) -> None:
     plan = fill(supply(*rows, room=room), work_h, most)
-    assert (plan.now, plan.marginal_gco2_per_h, plan.gco2, plan.at_once_gco2, plan.fits) == pytest.approx(
+    assert (plan.trials_now, plan.marginal_gco2_per_h, plan.gco2, plan.at_once_gco2, plan.fits) == pytest.approx(
         (now, marginal, gco2, at_once, True)
     )
 
@@ -62,7 +66,7 @@ def test_work_that_does_not_fit_is_told() -> None:
 
 def test_a_budget_pays_for_the_very_cheapest_hours() -> None:
     plan = fill(supply((3.0,), (1.0,), (2.0,)), 8.0, 4, budget_gco2=6.0)
-    assert (plan.now, plan.gco2, plan.marginal_gco2_per_h) == pytest.approx((0.0, 6.0, 2.0))
+    assert (plan.trials_now, plan.gco2, plan.marginal_gco2_per_h) == pytest.approx((0.0, 6.0, 2.0))
 
 
 prices = st.lists(st.lists(st.integers(1, 9).map(float), min_size=2, max_size=2), min_size=1, max_size=3)
