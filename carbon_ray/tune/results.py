@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +123,6 @@ def summary(sweep: ResultGrid | Path | str) -> SweepSummary:
             carbon_gco2=ledger.gco2(trial_id),
             running_s=account.running_s,
             held_s=account.held_s,
-            is_on_front=False,
         )
         for trial_id, account in ledger.accounts.items()
     ]
@@ -157,9 +156,7 @@ def on_front(trials: Sequence[TrialCost], mode: str) -> list[TrialCost]:
         if sign * (one.best_score or 0.0) > best:
             best = sign * (one.best_score or 0.0)
             front.add(one.trial_id)
-    return [
-        TrialCost(**{**{name: getattr(one, name) for name in TrialCost.__slots__}, "is_on_front": one.trial_id in front}) for one in trials
-    ]
+    return [replace(one, is_on_front=one.trial_id in front) for one in trials]
 
 
 def _best(scores: Sequence[float], mode: str) -> float | None:
