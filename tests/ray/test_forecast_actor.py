@@ -6,20 +6,14 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
-import ray
 
 from carbon_ray.actors import forecast_client
-from carbon_ray.actors.forecast_client import EDITION_KEY, ForecastClient, edition_of
-from carbon_ray.actors.handles import start_forecasts
+from carbon_ray.actors.forecast_client import CHECK_EVERY_S, EDITION_KEY, ForecastClient, edition_of
 from carbon_ray.cluster import kv
-from carbon_ray.cluster.local_cluster import LocalCluster
-from carbon_ray.cluster.local_config import DEFAULT_REGIONS
-from carbon_ray.config.cluster_yaml import parse_cluster_config
 from carbon_ray.core.errors import ForecastError
-from carbon_ray.core.region import REGION_LABEL
+from tests.ray.forecasting import forecast_actor
 
 pytestmark = [
     pytest.mark.ray,
@@ -32,29 +26,9 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForecastClient]:
-    state_dir: Path = tmp_path_factory.mktemp("state")
-    config = parse_cluster_config(
-        {
-            "cluster_name": "forecasts",
-            "provider": {
-                "carbon": {
-                    "regions": {"east": {"cloud": "aws/eu-central-1"}, "south": {"zone": "ES"}},
-                    "node_types": {"gpu": {"tdp_w": 1.0}},
-                    "state_dir": str(state_dir),
-                }
-            },
-            "available_node_types": {"gpu": {"labels": {REGION_LABEL: "east"}}},
-        }
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("RAY_ADDRESS", raising=False)
-        with LocalCluster(regions=DEFAULT_REGIONS[:1], head_commands=()) as cluster:
-            try:
-                ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
-                start_forecasts(config)
-                yield ForecastClient()
-            finally:
-                ray.shutdown()
+    regions = {"east": {"cloud": "aws/eu-central-1"}, "south": {"zone": "ES"}}
+    with forecast_actor("forecasts", tmp_path_factory.mktemp("state"), CHECK_EVERY_S, regions=regions) as client:
+        yield client
 
 
 def wait_for(what: Callable[[], bool], limit_s: float = 60.0) -> None:

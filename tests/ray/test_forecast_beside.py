@@ -15,17 +15,12 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
-import ray
 
 from carbon_ray.actors.forecast_client import ForecastClient
 from carbon_ray.actors.forecast_tracks import TRACKS_FILE
-from carbon_ray.actors.handles import start_forecasts
 from carbon_ray.actors.ray_tasks import NICENESS
-from carbon_ray.cluster.local_cluster import LocalCluster
-from carbon_ray.cluster.local_config import DEFAULT_REGIONS
-from carbon_ray.config.cluster_yaml import parse_cluster_config
 from carbon_ray.core.errors import ForecastError
-from carbon_ray.core.region import REGION_LABEL
+from tests.ray.forecasting import forecast_actor
 
 pytestmark = [
     pytest.mark.ray,
@@ -59,32 +54,15 @@ def state_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def client(state_dir: Path) -> Iterator[ForecastClient]:
     trace = state_dir / "trace.parquet"
     write_trace(trace)
-    config = parse_cluster_config(
-        {
-            "cluster_name": "beside",
-            "provider": {
-                "carbon": {
-                    "grid": {"provider": "trace", "path": str(trace)},
-                    "clock": {"mode": "replay", "start_at": NOW.isoformat()},
-                    "forecaster": "lightgbm",
-                    "forecasting": {"rows": 4000, "rounds": 20, "threads": 1},
-                    "regions": {"east": {"zone": "DE"}, "south": {"zone": "ES"}},
-                    "node_types": {"gpu": {"tdp_w": 1.0}},
-                    "state_dir": str(state_dir),
-                }
-            },
-            "available_node_types": {"gpu": {"labels": {REGION_LABEL: "east"}}},
-        }
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("RAY_ADDRESS", raising=False)
-        with LocalCluster(regions=DEFAULT_REGIONS[:1], head_commands=()) as cluster:
-            try:
-                ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
-                start_forecasts(config)
-                yield ForecastClient(check_every_s=0.0)
-            finally:
-                ray.shutdown()
+    carbon = {
+        "grid": {"provider": "trace", "path": str(trace)},
+        "clock": {"mode": "replay", "start_at": NOW.isoformat()},
+        "forecaster": "lightgbm",
+        "forecasting": {"rows": 4000, "rounds": 20, "threads": 1},
+        "regions": {"east": {"zone": "DE"}, "south": {"zone": "ES"}},
+    }
+    with forecast_actor("beside", state_dir, 0.0, **carbon) as client:
+        yield client
 
 
 def wait_for(what: Callable[[], bool], limit_s: float = 180.0) -> None:
