@@ -160,6 +160,33 @@ def splits_table(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+SWEEPS = ("tune_sweep", "tune_sweep_flat_and_any")
+
+
+def sweeps_rows() -> list[dict[str, Any]]:
+    """All rows of the committed results of the benchmark of sweeps."""
+    return [row for name in SWEEPS for row in result_of(name)["rows"]]
+
+
+def sweeps_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Carbon that a sweep saves to the same score, and in all, by zone, beside the bound of shifting all of it in time."""
+    lines = [
+        "| zone | saved to the same score | saved in all | bound of shifting in time alone | best score at equal carbon, less the base's |",
+        "|---|---|---|---|---|",
+    ]
+    for row in rows:
+        interval = f"({100 * row['ci95_low']:.0f} to {100 * row['ci95_high']:.0f})"
+        columns = (
+            row["zone"],
+            f"**{100 * row['saving_fraction']:.1f} %** {interval}",
+            f"{100 * row['all_saving_fraction']:.1f} %",
+            f"{100 * row['clairvoyant_shift_fraction']:.1f} %",
+            f"{row['score_delta']:+.4f}",
+        )
+        lines.append(f"| {' | '.join(columns)} |")
+    return "\n".join(lines)
+
+
 def result_of(name: str) -> Any:
     """A committed result."""
     return json.loads((RESULTS / f"{name}.json").read_text())
@@ -171,4 +198,5 @@ if __name__ == "__main__":
         if (RESULTS / f"{name}.json").exists():
             print(table(result_of(name)))
     print(decisions_table(decisions_rows()))
+    print(sweeps_table(sweeps_rows()))
     print(splits_table(result_of("decisions_splits")["rows"]))

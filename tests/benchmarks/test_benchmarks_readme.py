@@ -48,6 +48,13 @@ def test_the_splits_table_is_the_result() -> None:
     assert len(tables.decisions_cells(rows)) == 20
 
 
+def test_the_outcome_of_sweeps_is_the_result() -> None:
+    rows = tables.sweeps_rows()
+    assert tables.sweeps_table(rows) in (ROOT / "docs" / "tune.md").read_text()
+    assert {row["starts"] for row in rows} == {24}
+    assert all(row["deadline_met"] for row in rows)
+
+
 def test_the_words_about_the_elastic_table_are_true() -> None:
     rows = [row for row in tables.result_of("elastic")["results"] if row["profile"] == "nbody100k"]
     gains = {slack: [row["gain_points"] for row in rows if row["slack_h"] == slack] for slack in (24, 168)}
