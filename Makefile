@@ -12,8 +12,8 @@ demo: $(STAMP) ## a real job on a real local three-region Ray cluster, in five m
 test: $(STAMP) ## everything but the tests that take minutes each
 	$(BIN)/pytest -q -m "not slow"
 
-test-all: $(STAMP) ## everything
-	$(BIN)/pytest -q
+test-all: $(STAMP) ## everything, with new examples for the property tests
+	HYPOTHESIS_PROFILE=explore $(BIN)/pytest -q
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
