@@ -137,7 +137,7 @@ def simulate(case: Case, table: HourlyTable, issues: Issues, zones: Sequence[str
     )
     course = run(case.sweep, scheduler, clock, regions=zones, home=zones.index(home))
     meter = Meter(table, shape, zones)
-    base = replace(case.base, start_at=course.start_at)
+    base = replace(case.base, start_at=course.start_at, end_at=course.start_at + timedelta(hours=case.base.makespan_h))
     at_home = table.zones.index(home)
     span = _span(case.sweep.task)
     final, base_gco2, gco2 = base.best[-1], meter.gco2(base, home=at_home), meter.gco2(course)
