@@ -167,21 +167,18 @@ class KnownSecrets:
     """The secrets that were used last: sessions renew theirs for ever, and old ones are good for nothing."""
 
     def __init__(self, most: int = 64) -> None:
-        self._most, self._secrets = most, dict[Secret, None]()
+        self._most, self._secrets = most, tuple[Secret, ...]()
         self._lock = threading.Lock()
 
     def add(self, *secrets: Secret) -> None:
         """Note that secrets are used now."""
         with self._lock:
-            for secret in secrets:
-                self._secrets.pop(secret, None)
-                self._secrets[secret] = None
-            for secret in list(self._secrets)[: -self._most]:
-                del self._secrets[secret]
+            self._secrets = tuple(dict.fromkeys([*(one for one in self._secrets if one not in secrets), *secrets]))[-self._most :]
 
     def __iter__(self) -> Iterator[Secret]:
-        with self._lock:
-            return iter(list(self._secrets))
+        # Without the lock: the garbage collector may close a forgotten client at any line of this process, also while it is held
+        # here, and closing writes to a log that is looked through for secrets.
+        return iter(self._secrets)
 
 
 class _Guard(logging.Filter):

@@ -7,6 +7,7 @@ import copy
 import os
 import pickle
 import sys
+import threading
 import types
 from pathlib import Path
 from urllib.parse import quote, quote_plus
@@ -16,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carbon_ray.core.errors import ConfigError
-from carbon_ray.providers.keys import HIDDEN, Secret, find_secret, key_file, redact, variable
+from carbon_ray.providers.keys import HIDDEN, KnownSecrets, Secret, find_secret, key_file, redact, variable
 
 NAME = "CARBON_RAY_EIA_KEY"
 printable = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=4, max_size=40)
@@ -136,3 +137,26 @@ def test_without_an_environment_the_process_is_looked_at(monkeypatch: pytest.Mon
     assert find_secret("eia", "key") == Secret("from-process")
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     assert key_file() == Path.home() / ".config" / "carbon_ray" / "keys"
+
+
+class Nosy(Secret):
+    """Looks at what is known while it is being added, as a collector that closes a client in the middle of it does."""
+
+    def __init__(self, value: str, known: KnownSecrets) -> None:
+        super().__init__(value)
+        self.known = known
+
+    def __hash__(self) -> int:
+        list(self.known)
+        return super().__hash__()
+
+
+def test_what_is_known_can_be_looked_at_while_it_grows() -> None:
+    known = KnownSecrets(most=2)
+    adding = threading.Thread(target=lambda: known.add(Nosy("first", known), Nosy("second", known), Nosy("third", known)), daemon=True)
+    adding.start()
+    adding.join(10.0)
+    assert not adding.is_alive(), "it waits for itself"
+    assert [secret.reveal() for secret in known] == ["second", "third"]
+    known.add(Secret("second"))
+    assert [secret.reveal() for secret in known] == ["third", "second"], "what was used last stays longest"
