@@ -25,7 +25,7 @@ class CarbonAwareTuneScheduler(TrialScheduler):  # type: ignore[misc]  # ray is 
     """Wraps a Tune scheduler: `TuneConfig(scheduler=CarbonAwareTuneScheduler(ASHAScheduler(...)))`.
 
     The base scheduler's decisions keep their meaning and their order. Besides, trials are held in dirty hours (their resources are
-    free meanwhile), the promising ones go first, the sweep keeps a carbon budget, and every result tells what it cost.
+    free meanwhile), the promising ones run in dirty ones too, the sweep keeps a carbon budget, and every result tells what it cost.
 
     Args:
         base: Any Tune scheduler; FIFO by default.

@@ -298,7 +298,7 @@ def test_text_that_is_no_object_is_refused(text: str, error: type[Exception]) ->
         loads(Placement, text)
 
 
-@pytest.mark.parametrize("value", [object(), 1j, b"bytes", Placement], ids=str)
+@pytest.mark.parametrize("value", [object(), 1j, b"bytes", Placement], ids=["object", "complex", "bytes", "class"])
 def test_what_has_no_json_form_is_refused(value: object) -> None:
     with pytest.raises(TypeError, match="has no JSON form"):
         to_jsonable({"deep": [value]})

@@ -166,10 +166,17 @@ def test_past_the_deadline_everything_ends() -> None:
     assert set(decision.stop) == {"good", "fair", "weak"}
 
 
-def test_the_promising_come_first_and_the_weak_after_new_ones() -> None:
-    order = decided(view(), hour=12).order
-    assert order.index("good") < order.index(None) < (order.index("weak") if "weak" in order else len(order))
-    assert order.index("good") < order.index("fair")
+@pytest.mark.parametrize("hour", [7, 12])
+def test_trials_keep_the_order_of_the_base_scheduler_and_new_ones_come_last(hour: float) -> None:
+    waiting = replace(WEAK, trial_id="waiting", state=TrialState.HELD)
+    assert decided(view(trials=(waiting, WEAK, FAIR)), hour=hour).order == ("weak", "fair", "waiting", None)
+
+
+def test_who_is_worth_a_dirty_hour_takes_its_place_before_those_that_run() -> None:
+    sure = trial("sure", 26, 60.0, TrialState.HELD)
+    dirty, clean = (decided(view(trials=(WEAK, sure), best_score=40.0), hour=hour) for hour in (7, 12))
+    assert (dirty.order[0], clean.order[0]) == ("sure", "weak")
+    assert 1 <= dirty.concurrency < clean.concurrency
 
 
 @pytest.mark.parametrize("state", [TrialState.RUNNING, TrialState.HELD])
