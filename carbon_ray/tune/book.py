@@ -213,6 +213,7 @@ class SweepBook:
             max_concurrency=wishes.max_concurrency,
             power_w=power_w,
             trials=tuple(self._views()),
+            ended=self.remaining.ended,
             unstarted=unstarted,
             remaining_trial_s=to_do_s,
             iteration_s=self._iteration_s if self._timed else None,

@@ -77,6 +77,11 @@ class Remaining:
         self.ended_at[iterations] = self.ended_at.get(iterations, 0) + 1
         self.longest = max(self.longest, iterations)
 
+    @property
+    def ended(self) -> int:
+        """Trials that have ended."""
+        return sum(self.ended_at.values())
+
     def passing(self, reached: Mapping[int, int]) -> dict[int, float]:
         """Chance to go on from each milestone.
 

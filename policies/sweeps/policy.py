@@ -47,9 +47,9 @@ class ReplannedSweep:
         hysteresis_fraction: Everything runs while now is dearer than the dearest planned hour by no more than this share.
         importance_gamma: How steeply the price up to which a trial runs grows with its promise: near 0 in proportion, above 5 only the
             most promising run in dirty hours.
-        hopeless_ratio: A trial is ended when its chance per hour is below that of a new trial times this and the swing of the prices
-            (dearest planned over least price, less 1, at most 1). 0: none is. Chosen on recorded learning curves and the grids of 2021:
-            at 12 one sweep in 96 lost its winner, at 10 none.
+        hopeless_ratio: A trial is ended when its chance per hour is below that of any trial of the sweep before anything is known of it,
+            times this and the swing of the prices (dearest planned over least price, less 1, at most 1). 0: none is. Chosen on recorded
+            learning curves and Germany's grid of 2021: at 40 one sweep in 96 lost its winner, at 20 none.
         pilot_fraction: Share of the trials that may run which do so at once, whatever the hour, until one has ended an iteration: before
             that nobody knows how long the sweep takes.
         work_margin_fraction: Share by which the work left is planned too large, because an estimate that is too low is found out when
@@ -63,7 +63,7 @@ class ReplannedSweep:
     least_saving_fraction: float = 0.01
     hysteresis_fraction: float = 0.02
     importance_gamma: float = 6.0
-    hopeless_ratio: float = 10.0
+    hopeless_ratio: float = 20.0
     pilot_fraction: float = 0.25
     work_margin_fraction: float = 0.05
     move_h: float = 0.1
@@ -142,7 +142,8 @@ class ReplannedSweep:
             for trial in sweep.trials
             if trial.iterations
         }
-        return promises, fresh_promise(rungs, sweep.max_iterations, iteration_s)
+        trials = sweep.ended + len(sweep.trials) + (sweep.unstarted or 0)
+        return promises, fresh_promise(trials, rungs, sweep.max_iterations, iteration_s)
 
     def _swing(self, supply: Supply, plan: Fill) -> float:
         """How much dearer the dearest planned hour is than the least: what an hour that is not needed is worth."""

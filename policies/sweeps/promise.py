@@ -118,12 +118,13 @@ def promise_of(trial: TrialView, best: float | None, rungs: Mapping[int, Sequenc
     return Promise(chance=chance, remaining_h=steps * own_s / S_PER_H)
 
 
-def fresh_promise(rungs: Mapping[int, Sequence[float]], last: int | None, iteration_s: float) -> Promise:
+def fresh_promise(trials: int, rungs: Mapping[int, Sequence[float]], last: int | None, iteration_s: float) -> Promise:
     """What may come of a trial that has not begun.
 
-    Of n + 1 draws of one search the last is the best with chance 1 / (n + 1); how long it runs is how long those before did.
+    Of n draws of one search each is the best with chance 1 / n; how long it runs is how long those before did.
 
     Args:
+        trials: Of the whole sweep: ended, live and still to come.
         rungs: Scores by milestone.
         last: Last iteration of a trial that nobody stops; None where it is not known.
         iteration_s: Seconds of an iteration.
@@ -135,4 +136,4 @@ def fresh_promise(rungs: Mapping[int, Sequence[float]], last: int | None, iterat
     for milestone, following in zip(milestones, (*milestones[1:], end), strict=False):
         # Where nobody has come so far, a new one is not expected to; where few have, those who were stopped are not among them.
         steps += len(rungs[milestone]) / (begun + 1) * max(0, following - milestone)
-    return Promise(chance=1.0 / (begun + 1), remaining_h=steps * iteration_s / S_PER_H)
+    return Promise(chance=1.0 / max(1, trials), remaining_h=steps * iteration_s / S_PER_H)

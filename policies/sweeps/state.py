@@ -73,6 +73,7 @@ class SweepView:
         max_concurrency: Trials that the cluster (or the user) lets run at once.
         power_w: What one running trial draws, W at the wall, without the PUE; a mean of what was measured, or the model's.
         trials: The live ones.
+        ended: Trials that have ended.
         unstarted: Trials that the searcher has still to suggest; None: it does not say.
         remaining_trial_s: Expected seconds of running that the sweep still needs, all trials together (those of one slot at a
             time); from the iterations left, the survival through the rungs, and the mean seconds of an iteration.
@@ -92,6 +93,7 @@ class SweepView:
     max_concurrency: int = 1
     power_w: float = 300.0
     trials: tuple[TrialView, ...] = ()
+    ended: int = 0
     unstarted: int | None = None
     remaining_trial_s: float = 0.0
     iteration_s: float | None = None

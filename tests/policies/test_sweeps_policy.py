@@ -192,6 +192,14 @@ def test_a_hopeless_trial_is_ended_where_carbon_swings_and_only_past_the_last_mi
     assert decided(view(trials=(lost, GOOD)), hour=12, policy=ReplannedSweep(hopeless_ratio=0.0)).stop == {}
 
 
+def test_the_leader_of_a_young_sweep_goes_on_although_any_new_trial_might_beat_it() -> None:
+    dips = tuple((at, 30.0 - 6.0 / at - (3.0 if at == 9 else 0.0)) for at in range(1, 10))
+    leader = TrialView(trial_id="leader", state=TrialState.RUNNING, iterations=9, scores=dips, seconds_per_iteration=600.0, region="home")
+    young = {1: [5.0, 10.0, 15.0, 20.0, 24.0], 3: [20.0, 28.0], 9: [dips[-1][1]]}
+    seen = view(trials=(leader,), rung_scores=young, best_score=29.25, unstarted=194)
+    assert decided(seen, hour=12).stop == {}
+
+
 def test_the_most_promising_runs_in_an_hour_that_the_bulk_waits_through() -> None:
     sure = trial("sure", 26, 60.0, TrialState.HELD)
     assert decided(view(trials=(sure, WEAK), best_score=40.0), hour=7).concurrency >= 1

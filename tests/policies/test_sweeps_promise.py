@@ -72,10 +72,10 @@ def test_a_trial_of_which_nothing_is_known_promises_nothing_special() -> None:
 
 
 def test_a_new_trial_is_the_best_of_all_with_an_even_chance() -> None:
-    fresh = fresh_promise(RUNGS, 27, 3600.0)
-    assert fresh.chance == pytest.approx(1 / 31)
+    fresh = fresh_promise(50, RUNGS, 27, 3600.0)
+    assert fresh.chance == pytest.approx(1 / 50)
     assert fresh.remaining_h == pytest.approx(1 + 30 / 31 * 2 + 10 / 31 * 6 + 3 / 31 * 18)
-    assert fresh_promise({}, None, 3600.0).chance == 1.0
+    assert fresh_promise(0, {}, None, 3600.0).chance == 1.0
 
 
 @pytest.mark.parametrize(("iterations", "milestone"), [(0, None), (1, 1), (8, 3), (9, 9), (40, 9)])
