@@ -10,7 +10,8 @@ demo: $(STAMP) ## a real job on a real local three-region Ray cluster, in five m
 	@$(BIN)/carbon-ray demo $(if $(TRACES),--traces "$(TRACES)") $(if $(ZONES),--zones "$(ZONES)") $(if $(START),--start "$(START)") $(DEMO_ARGS)
 
 test: $(STAMP) ## everything but the tests that take minutes each
-	$(BIN)/pytest -q -m "not slow"
+	OMP_WAIT_POLICY=passive $(BIN)/pytest -q -n auto --dist loadfile -m "not slow and not ray"
+	$(BIN)/pytest -q -m "not slow and ray"
 
 test-all: $(STAMP) ## everything, with new examples for the property tests
 	HYPOTHESIS_PROFILE=explore $(BIN)/pytest -q
