@@ -251,7 +251,7 @@ def parsed(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--zones", required=True, help="comma-separated; each gets a row")
     parser.add_argument("--anywhere", help="zones of the row in which trials may run in any; all of --zones without it, none where empty")
     parser.add_argument("--year", type=int, required=True)
-    parser.add_argument("--starts", type=int, default=24)
+    parser.add_argument("--starts", type=int, default=96)
     parser.add_argument("--trials", type=int, default=Shape().trials)
     parser.add_argument(
         "--tolerance", type=float, default=0.001, help="share of the task's span by which a score may be lower and still be the same"

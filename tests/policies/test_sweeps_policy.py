@@ -169,7 +169,9 @@ def test_past_the_deadline_everything_ends() -> None:
 @pytest.mark.parametrize("hour", [7, 12])
 def test_trials_keep_the_order_of_the_base_scheduler_and_new_ones_come_last(hour: float) -> None:
     waiting = replace(WEAK, trial_id="waiting", state=TrialState.HELD)
-    assert decided(view(trials=(waiting, WEAK, FAIR)), hour=hour).order == ("weak", "fair", "waiting", None)
+    early = trial("early", 2, 5.0, TrialState.HELD)
+    far = trial("far", 5, 12.0)
+    assert decided(view(trials=(far, waiting, WEAK, early)), hour=hour).order == ("early", "weak", "waiting", "far", None)
 
 
 def test_who_is_worth_a_dirty_hour_takes_its_place_before_those_that_run() -> None:
