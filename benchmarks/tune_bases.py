@@ -1,0 +1,190 @@
+"""Real sweeps under every base scheduler: does a flat grid change nothing, and does a hold lose or repeat nothing?
+
+    python -m benchmarks.tune_bases --json benchmarks/results/tune_bases.json
+    python -m benchmarks.tune_bases --only fifo,asha --seeds 0                # a short look
+
+Each case is swept on a local Ray twice for each seed, under the base scheduler alone and under `CarbonAwareTuneScheduler` with
+carbon_ray's own policy on a grid that is the same at all hours; one trial runs at a time, so that nothing but the schedulers decides
+the order of results. `ends_as_base`: every trial has reported the same iterations and scores, and the base scheduler has decided the
+same, one by one. Where that is not so, the base alone runs once more, which tells whether it repeats itself. Then the case is swept
+with up to three trials at once and a hold of a few seconds in which nothing may run. `lost` trials have failed or reported nothing;
+`repeated_iterations` were done again by a trial that went on from its own checkpoint (not: from another's, given by the base);
+`rows_lost` results were reported and are not in the result grid (`base_rows_lost`: under the base alone).
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks import record
+from benchmarks.sweep_trials import local_ray
+from benchmarks.tune_bases_places import MoveOnce, two_regions
+from benchmarks.tune_bases_sweep import BASES, BESIDE_EACH_OTHER, CPUS, ITERATIONS, ONE_AT_A_TIME, Case, Ended, flat_forecasts, sweep
+from benchmarks.tune_hold import HoldOnce
+from carbon_ray.tune import CarbonAwareTuneScheduler
+
+SEEDS = (0, 1)
+HOLD_S = 4.0
+HELD_TRIALS = 4
+FLAT_ITERATION_S, HELD_ITERATION_S = 0.05, 0.4
+"""Seconds of an iteration; the policy is asked every second, so that trials which are to be held must last for some."""
+
+TRIALS = {"fifo": 4, "pbt": 3, "pbt in step": 3, "pb2": 3, "median": 4}
+"""Fewer where six would show no more: a population pauses its trials again and again, and every start of an actor takes seconds."""
+CASES = (
+    *(Case(base=base, trials=TRIALS.get(base, 6)) for base in BASES if base != "bohb"),
+    Case(base="bohb", searcher="bohb"),
+    Case(base="asha", trainable="class", trials=4),
+    Case(base="pbt", trainable="class", trials=4, reuses_actors=True),
+    Case(base="fifo", trainable="lightgbm", trials=2),
+    Case(base="fifo", trainable="torch", trials=2),
+    Case(base="asha", searcher="optuna"),
+    Case(base="asha", searcher="limiter", trials=4),
+    Case(base="fifo", trials=4, most_live=2),
+)
+"""Every base scheduler with a function; then other trainables, searchers and limits."""
+TRAIN = Case(base="fifo", trainable="train", trials=2)
+MOVE = Case(base="fifo", trials=3)
+
+
+def row_of(case: Case, seed: int, ended: Ended, ends_as_base: bool | None, wall_s: float, **more: Any) -> dict[str, Any]:
+    return {
+        "base": case.base,
+        "trainable": case.trainable,
+        "searcher": case.searcher,
+        "most_live": case.most_live,
+        "reuses_actors": case.reuses_actors,
+        "seed": seed,
+        "trials": case.trials,
+        "ends_as_base": ends_as_base,
+        "held": any(span_s > 0 for span_s in ended.held_s),
+        "held_trials": sum(span_s > 0 for span_s in ended.held_s),
+        "lost": ended.lost,
+        "iterations": sum(len(one) - 1 for one in ended.ends),
+        "repeated_iterations": sum(one.repeated for one in ended.lineages),
+        "missing_iterations": sum(one.missing for one in ended.lineages),
+        "checkpoints_given": sum(one.given for one in ended.lineages),
+        "rows_lost": ended.rows_lost,
+        "wall_s": round(wall_s, 1),
+        "error": "; ".join(ended.errors),
+        **more,
+    }
+
+
+def same(one: Ended, other: Ended) -> bool:
+    """Whether two sweeps ended in the same way, and their base schedulers decided the same, one by one."""
+    return bool(one.decisions) and one.ends == other.ends and one.decisions == other.decisions
+
+
+def flat(case: Case, folder: Path, seed: int, **wishes: Any) -> dict[str, Any]:
+    """The case alone and wrapped, on a flat grid.
+
+    Args:
+        case: What is swept.
+        folder: For what the sweeps leave.
+        seed: Of both.
+        wishes: Further arguments of the scheduler.
+    """
+    begun_s = time.monotonic()
+
+    def run(name: str, **how: Any) -> Ended:
+        return sweep(case, folder / name, seed=seed, cpus=ONE_AT_A_TIME, iteration_s=FLAT_ITERATION_S, **how)
+
+    def wrap(base: Any) -> CarbonAwareTuneScheduler:
+        return CarbonAwareTuneScheduler(base, regions=["DE"], forecasts=flat_forecasts("DE"), power_w=300.0, **wishes)
+
+    alone, wrapped = run("alone"), run("wrapped", wrap=wrap)
+    is_same = same(wrapped, alone)
+    more = {} if is_same else {"base_repeats_itself": same(run("again"), alone)}
+    return row_of(case, seed, wrapped, is_same, time.monotonic() - begun_s, base_rows_lost=alone.rows_lost, **more)
+
+
+def held(case: Case, folder: Path, seed: int, cpus: float = BESIDE_EACH_OTHER, **wishes: Any) -> dict[str, Any]:
+    """The case with a hold of everything in it; arguments as `flat`.
+
+    Under FIFO, where no order matters, its ends are compared with the base's: they show that what was held has lost nothing of its state.
+    """
+    begun_s, policy = time.monotonic(), HoldOnce(HOLD_S, begin_at_iteration=2, begin_with_trials=1)
+
+    def wrap(base: Any) -> CarbonAwareTuneScheduler:
+        return CarbonAwareTuneScheduler(base, regions=["DE"], forecasts=flat_forecasts("DE"), policy=policy, power_w=300.0, **wishes)
+
+    ended = sweep(case, folder / "held", seed=seed, cpus=cpus, iteration_s=HELD_ITERATION_S, wrap=wrap)
+    if case.base != "fifo" or case.trainable == "train":
+        return row_of(case, seed, ended, None, time.monotonic() - begun_s)
+    alone = sweep(case, folder / "alone", seed=seed, cpus=cpus, iteration_s=FLAT_ITERATION_S)
+    return row_of(case, seed, ended, ended.ends == alone.ends, time.monotonic() - begun_s)
+
+
+def moved(case: Case, folder: Path, seed: int) -> dict[str, Any]:
+    """The case in two regions: all its trials begin in the first, and go on in the second."""
+    begun_s = time.monotonic()
+
+    def wrap(base: Any) -> CarbonAwareTuneScheduler:
+        wishes = {"regions": ["DE", "ES"], "forecasts": flat_forecasts("DE", "ES"), "policy": MoveOnce(), "power_w": 300.0}
+        return CarbonAwareTuneScheduler(base, **wishes)
+
+    ended = sweep(case, folder / "moved", seed=seed, cpus=BESIDE_EACH_OTHER, iteration_s=HELD_ITERATION_S, wrap=wrap)
+    trials_moved = sum(len(set(one.nodes)) > 1 for one in ended.lineages)
+    return row_of(case, seed, ended, None, time.monotonic() - begun_s, trials_moved=trials_moved)
+
+
+def attempt(case: Case, seed: int, run: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+    """A row, whatever happens: what a sweep raises is a result, too."""
+    print(f"{case.title} seed {seed}", flush=True)
+    if missing := case.not_installed():
+        error = f"left out: not installed: {', '.join(missing)}"
+        return {"base": case.base, "trainable": case.trainable, "searcher": case.searcher, "seed": seed, "trials": 0, "error": error}
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            row = run(Path(folder))
+        except Exception as error:  # the other cases are to be seen all the same
+            row = {"base": case.base, "trainable": case.trainable, "searcher": case.searcher, "seed": seed, "trials": case.trials}
+            row["error"] = f"{type(error).__name__}: {error}"
+    print(f"  {row}", flush=True)
+    return row
+
+
+def rows_of(cases: Sequence[Case], seeds: Sequence[int]) -> list[dict[str, Any]]:
+    rows = []
+    with local_ray(CPUS):
+        for case in cases:
+            for seed in seeds if case.has_seeds else seeds[:1]:
+                rows.append(attempt(case, seed, lambda folder, case=case, seed=seed: flat(case, folder, seed)))
+            rows.append(
+                attempt(
+                    case, seeds[0], lambda folder, case=case: held(replace(case, trials=min(HELD_TRIALS, case.trials)), folder, seeds[0])
+                )
+            )
+    return rows
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, default=None)
+    parser.add_argument("--only", default="", help="titles of cases, or bases; all by default")
+    parser.add_argument("--seeds", default=",".join(map(str, SEEDS)))
+    options = parser.parse_args(arguments)
+    names, seeds = set(filter(None, options.only.split(","))), [int(one) for one in options.seeds.split(",")]
+    begun_s = time.monotonic()
+    rows = rows_of([case for case in CASES if not names or {case.title, case.base} & names], seeds)
+    if not names or "train" in names:
+        with local_ray(CPUS, include_dashboard=True):  # without one Ray Train leaves the placement group of a held run behind
+            rows.append(attempt(TRAIN, seeds[0], lambda folder: held(TRAIN, folder, seeds[0], cpus=0.5, allow_restart_from_zero=True)))
+    if not names or "move" in names:
+        with two_regions("DE", "ES"):
+            rows.append(attempt(MOVE, seeds[0], lambda folder: moved(MOVE, folder, seeds[0])))
+    if options.json:
+        settings = {"seeds": seeds, "iterations": ITERATIONS, "hold_s": HOLD_S, "cpus": CPUS, "only": options.only}
+        result = {"benchmark": "tune_bases", "rows": rows, "settings": settings, "wall_s": round(time.monotonic() - begun_s)}
+        record.write(options.json, {**result, "real": "a local Ray, three CPUs; two nodes where trials move"})
+
+
+if __name__ == "__main__":
+    main()
