@@ -9,7 +9,8 @@ the order of results. `ends_as_base`: every trial has reported the same iteratio
 same, one by one. Where that is not so, the base alone runs once more, which tells whether it repeats itself. Then the case is swept
 with up to three trials at once and a hold of a few seconds in which nothing may run. `lost` trials have failed or reported nothing;
 `repeated_iterations` were done again by a trial that went on from its own checkpoint (not: from another's, given by the base);
-`rows_lost` results were reported and are not in the result grid (`base_rows_lost`: under the base alone).
+`rows_lost` results were reported and are not in the result grid (`base_rows_lost`: under the base alone);
+`columns_missing` trials have ended without the columns of carbon and energy.
 """
 
 from __future__ import annotations
@@ -71,6 +72,7 @@ def row_of(case: Case, seed: int, ended: Ended, ends_as_base: bool | None, wall_
         "missing_iterations": sum(one.missing for one in ended.lineages),
         "checkpoints_given": sum(one.given for one in ended.lineages),
         "rows_lost": ended.rows_lost,
+        "columns_missing": ended.columns_missing,
         "wall_s": round(wall_s, 1),
         "error": "; ".join(ended.errors),
         **more,

@@ -34,6 +34,7 @@ from benchmarks.tune_bases_trials import TRAINABLES, Lineage
 from carbon_ray.core.clock import SystemClock
 from carbon_ray.core.intensity import IntensityKind, IntensitySeries, Provenance
 from carbon_ray.testing import FakeForecasts
+from carbon_ray.tune.columns import COLUMNS
 
 ITERATIONS = 9
 ONE_AT_A_TIME, BESIDE_EACH_OTHER = 2, 1
@@ -150,6 +151,7 @@ class Ended:
         lost: Trials that have not come to an end of their own, or have reported nothing.
         lineages: What each trial really did.
         rows_lost: Results that the base scheduler saw and that are not in the result grid.
+        columns_missing: Trials whose last result lacks a column of carbon_ray; all of them under the base alone.
         held_s: By trial.
         errors: Of trials.
     """
@@ -159,6 +161,7 @@ class Ended:
     lost: int
     lineages: list[Lineage]
     rows_lost: int
+    columns_missing: int
     held_s: list[float]
     errors: list[str]
 
@@ -239,6 +242,7 @@ def ended(grid: ResultGrid, case: Case, noted: list[tuple[str, int, float, str]]
         lost=case.trials - sum(trial.status == "TERMINATED" and len(end) > 1 for trial, end in zip(trials, ends, strict=True)),
         lineages=[Lineage.of(trial_id, rows[trial_id]) for trial_id in number],
         rows_lost=len(noted) - sum(0 if frame is None else len(frame) for frame in frames),
+        columns_missing=sum(not set(COLUMNS) <= set(result.metrics or {}) for result in grid),
         held_s=[float((result.metrics or {}).get("held_s", 0.0)) for result in grid],
         errors=[str(error).strip().splitlines()[-1] for error in grid.errors],
     )

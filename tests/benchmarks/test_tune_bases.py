@@ -43,7 +43,9 @@ def test_another_trials_checkpoint_may_bring_it_back_once_but_not_twice() -> Non
 
 
 def test_sweeps_are_the_same_by_their_ends_and_their_decisions_and_never_by_having_none() -> None:
-    one = Ended(ends=[[0.1, (1, 0.5)]], decisions=[(0, 1, "CONTINUE")], lost=0, lineages=[], rows_lost=0, held_s=[], errors=[])
+    one = Ended(
+        ends=[[0.1, (1, 0.5)]], decisions=[(0, 1, "CONTINUE")], lost=0, lineages=[], rows_lost=0, columns_missing=0, held_s=[], errors=[]
+    )
     assert same(one, replace(one))
     assert not same(one, replace(one, ends=[[0.1, (1, 0.6)]]))
     assert not same(one, replace(one, decisions=[(0, 1, "STOP")]))

@@ -59,7 +59,7 @@ def test_a_hold_loses_and_repeats_nothing(local: None, case: Case, tmp_path: Pat
     row = held(case, tmp_path, 0)
     assert row["error"] == ""
     assert row["held"]
-    assert (row["lost"], row["repeated_iterations"], row["rows_lost"]) == (0, 0, 0)
+    assert (row["lost"], row["repeated_iterations"], row["rows_lost"], row["columns_missing"]) == (0, 0, 0, 0)
     if case.base == "fifo":
         assert row["iterations"] == case.trials * ITERATIONS
         assert row["ends_as_base"]
