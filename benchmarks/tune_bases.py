@@ -18,7 +18,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,15 +54,17 @@ TRAIN = Case(base="fifo", trainable="train", trials=2)
 MOVE = Case(base="fifo", trials=3)
 
 
-def row_of(case: Case, seed: int, ended: Ended, ends_as_base: bool | None, wall_s: float, **more: Any) -> dict[str, Any]:
+def what(case: Case, seed: int) -> dict[str, Any]:
+    """The columns that say what was swept."""
+    return {name: getattr(case, name) for name in ("base", "trainable", "searcher", "most_live", "reuses_actors", "trials")} | {
+        "seed": seed
+    }
+
+
+def row_of(kind: str, case: Case, seed: int, ended: Ended, ends_as_base: bool | None, wall_s: float, **more: Any) -> dict[str, Any]:
     return {
-        "base": case.base,
-        "trainable": case.trainable,
-        "searcher": case.searcher,
-        "most_live": case.most_live,
-        "reuses_actors": case.reuses_actors,
-        "seed": seed,
-        "trials": case.trials,
+        "kind": kind,
+        **what(case, seed),
         "ends_as_base": ends_as_base,
         "held": any(span_s > 0 for span_s in ended.held_s),
         "held_trials": sum(span_s > 0 for span_s in ended.held_s),
@@ -104,7 +106,7 @@ def flat(case: Case, folder: Path, seed: int, **wishes: Any) -> dict[str, Any]:
     alone, wrapped = run("alone"), run("wrapped", wrap=wrap)
     is_same = same(wrapped, alone)
     more = {} if is_same else {"base_repeats_itself": same(run("again"), alone)}
-    return row_of(case, seed, wrapped, is_same, time.monotonic() - begun_s, base_rows_lost=alone.rows_lost, **more)
+    return row_of("flat", case, seed, wrapped, is_same, time.monotonic() - begun_s, base_rows_lost=alone.rows_lost, **more)
 
 
 def held(case: Case, folder: Path, seed: int, cpus: float = BESIDE_EACH_OTHER, **wishes: Any) -> dict[str, Any]:
@@ -119,9 +121,9 @@ def held(case: Case, folder: Path, seed: int, cpus: float = BESIDE_EACH_OTHER, *
 
     ended = sweep(case, folder / "held", seed=seed, cpus=cpus, iteration_s=HELD_ITERATION_S, wrap=wrap)
     if case.base != "fifo" or case.trainable == "train":
-        return row_of(case, seed, ended, None, time.monotonic() - begun_s)
+        return row_of("held", case, seed, ended, None, time.monotonic() - begun_s)
     alone = sweep(case, folder / "alone", seed=seed, cpus=cpus, iteration_s=FLAT_ITERATION_S)
-    return row_of(case, seed, ended, ended.ends == alone.ends, time.monotonic() - begun_s)
+    return row_of("held", case, seed, ended, ended.ends == alone.ends, time.monotonic() - begun_s)
 
 
 def moved(case: Case, folder: Path, seed: int) -> dict[str, Any]:
@@ -134,58 +136,55 @@ def moved(case: Case, folder: Path, seed: int) -> dict[str, Any]:
 
     ended = sweep(case, folder / "moved", seed=seed, cpus=BESIDE_EACH_OTHER, iteration_s=HELD_ITERATION_S, wrap=wrap)
     trials_moved = sum(len(set(one.nodes)) > 1 for one in ended.lineages)
-    return row_of(case, seed, ended, None, time.monotonic() - begun_s, trials_moved=trials_moved)
+    return row_of("moved", case, seed, ended, None, time.monotonic() - begun_s, trials_moved=trials_moved)
 
 
-def attempt(case: Case, seed: int, run: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+def attempt(kind: str, case: Case, seed: int, run: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
     """A row, whatever happens: what a sweep raises is a result, too."""
-    print(f"{case.title} seed {seed}", flush=True)
+    print(f"{kind}: {case.title} seed {seed}", flush=True)
     if missing := case.not_installed():
         error = f"left out: not installed: {', '.join(missing)}"
-        return {"base": case.base, "trainable": case.trainable, "searcher": case.searcher, "seed": seed, "trials": 0, "error": error}
+        return {"kind": kind, **what(case, seed), "error": error}
     with tempfile.TemporaryDirectory() as folder:
         try:
             row = run(Path(folder))
         except Exception as error:  # the other cases are to be seen all the same
-            row = {"base": case.base, "trainable": case.trainable, "searcher": case.searcher, "seed": seed, "trials": case.trials}
-            row["error"] = f"{type(error).__name__}: {error}"
+            row = {"kind": kind, **what(case, seed), "error": f"{type(error).__name__}: {error}"}
     print(f"  {row}", flush=True)
     return row
 
 
-def rows_of(cases: Sequence[Case], seeds: Sequence[int]) -> list[dict[str, Any]]:
-    rows = []
+def rows_of(cases: Sequence[Case], seeds: Sequence[int], names: set[str]) -> Iterator[dict[str, Any]]:
+    """All rows, one by one."""
+    first = seeds[0]
     with local_ray(CPUS):
         for case in cases:
             for seed in seeds if case.has_seeds else seeds[:1]:
-                rows.append(attempt(case, seed, lambda folder, case=case, seed=seed: flat(case, folder, seed)))
-            rows.append(
-                attempt(
-                    case, seeds[0], lambda folder, case=case: held(replace(case, trials=min(HELD_TRIALS, case.trials)), folder, seeds[0])
-                )
-            )
-    return rows
+                yield attempt("flat", case, seed, lambda folder, case=case, seed=seed: flat(case, folder, seed))
+            short = replace(case, trials=min(HELD_TRIALS, case.trials))
+            yield attempt("held", short, first, lambda folder, case=short: held(case, folder, first))
+    if not names or "train" in names:
+        with local_ray(CPUS, include_dashboard=True):  # without one Ray Train leaves the placement group of a held run behind
+            yield attempt("held", TRAIN, first, lambda folder: held(TRAIN, folder, first, cpus=0.5, allow_restart_from_zero=True))
+    if not names or "move" in names:
+        with two_regions("DE", "ES"):
+            yield attempt("moved", MOVE, first, lambda folder: moved(MOVE, folder, first))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, default=None)
-    parser.add_argument("--only", default="", help="titles of cases, or bases; all by default")
+    parser.add_argument("--only", default="", help="titles of cases, or bases, train, move; all by default")
     parser.add_argument("--seeds", default=",".join(map(str, SEEDS)))
     options = parser.parse_args(arguments)
     names, seeds = set(filter(None, options.only.split(","))), [int(one) for one in options.seeds.split(",")]
-    begun_s = time.monotonic()
-    rows = rows_of([case for case in CASES if not names or {case.title, case.base} & names], seeds)
-    if not names or "train" in names:
-        with local_ray(CPUS, include_dashboard=True):  # without one Ray Train leaves the placement group of a held run behind
-            rows.append(attempt(TRAIN, seeds[0], lambda folder: held(TRAIN, folder, seeds[0], cpus=0.5, allow_restart_from_zero=True)))
-    if not names or "move" in names:
-        with two_regions("DE", "ES"):
-            rows.append(attempt(MOVE, seeds[0], lambda folder: moved(MOVE, folder, seeds[0])))
-    if options.json:
-        settings = {"seeds": seeds, "iterations": ITERATIONS, "hold_s": HOLD_S, "cpus": CPUS, "only": options.only}
-        result = {"benchmark": "tune_bases", "rows": rows, "settings": settings, "wall_s": round(time.monotonic() - begun_s)}
-        record.write(options.json, {**result, "real": "a local Ray, three CPUs; two nodes where trials move"})
+    settings = {"seeds": seeds, "iterations": ITERATIONS, "hold_s": HOLD_S, "cpus": CPUS, "only": options.only}
+    begun_s, rows = time.monotonic(), []
+    for row in rows_of([case for case in CASES if not names or {case.title, case.base} & names], seeds, names):
+        rows.append(row)
+        if options.json:  # after every row: it takes a while, and what is there is there
+            result = {"benchmark": "tune_bases", "rows": rows, "settings": settings, "wall_s": round(time.monotonic() - begun_s)}
+            record.write(options.json, {**result, "real": "a local Ray, three CPUs; two nodes where trials move"})
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ PENDING = "TUNE_MAX_PENDING_TRIALS_PG"
 
 
 def _population(kind: type[PopulationBasedTraining], synch: bool = False, **wishes: Any) -> TrialScheduler:
-    return kind(time_attr="training_iteration", perturbation_interval=3, quantile_fraction=0.5, log_config=False, synch=synch, **wishes)
+    return kind(time_attr="training_iteration", perturbation_interval=4, quantile_fraction=0.5, log_config=False, synch=synch, **wishes)
 
 
 def _grow(tune_controller: Any, trial: Any, result: dict[str, Any], scheduler: Any) -> tune.PlacementGroupFactory | None:

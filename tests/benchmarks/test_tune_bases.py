@@ -61,7 +61,7 @@ def test_every_base_trainable_and_searcher_has_a_case_and_every_title_is_one() -
 
 def test_a_case_that_lacks_a_package_is_left_out_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(NEEDS, "function", ("no_such_package_of_anyone",))
-    row = attempt(Case(base="fifo"), 0, lambda folder: pytest.fail("it was run"))
+    row = attempt("flat", Case(base="fifo"), 0, lambda folder: pytest.fail("it was run"))
     assert row["error"] == "left out: not installed: no_such_package_of_anyone"
 
 
@@ -69,4 +69,4 @@ def test_a_sweep_that_raises_is_a_row_with_its_error() -> None:
     def fail(folder: object) -> dict[str, Any]:
         raise RuntimeError("the reason")
 
-    assert attempt(Case(base="fifo"), 0, fail)["error"] == "RuntimeError: the reason"
+    assert attempt("flat", Case(base="fifo"), 0, fail)["error"] == "RuntimeError: the reason"
