@@ -108,12 +108,12 @@ def forget_other_rays() -> None:
 
 
 @contextlib.contextmanager
-def local_ray(num_cpus: int, include_dashboard: bool = False) -> Iterator[None]:
+def local_ray(num_cpus: int) -> Iterator[None]:
     """A Ray of its own on this machine, whatever the environment says of another."""
     forget_other_rays()
     before = {child.pid for child in psutil.Process().children(recursive=True)}
     try:
-        ray.init(address="local", num_cpus=num_cpus, include_dashboard=include_dashboard, log_to_driver=False, logging_level="ERROR")
+        ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     except Exception:  # a busy machine takes longer than Ray waits; what it has started by then it leaves behind
         ray.shutdown()
         for child in psutil.Process().children(recursive=True):

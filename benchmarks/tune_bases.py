@@ -7,7 +7,7 @@ Each case is swept on a local Ray twice for each seed, under the base scheduler 
 carbon_ray's own policy on a grid that is the same at all hours; one trial runs at a time, so that nothing but the schedulers decides
 the order of results. `ends_as_base`: every trial has reported the same iterations and scores, and the base scheduler has decided the
 same, one by one. Where that is not so, the base alone runs once more, which tells whether it repeats itself. Then the case is swept
-with up to three trials at once and a hold of a few seconds in which nothing may run. `lost` trials have failed or reported nothing;
+with up to three trials at once and a hold of a few seconds in which nothing may run. `lost` trials have failed or done nothing;
 `repeated_iterations` were done again by a trial that went on from its own checkpoint (not: from another's, given by the base);
 `rows_lost` results were reported and are not in the result grid (`base_rows_lost`: under the base alone);
 `columns_missing` trials have ended without the columns of carbon and energy.
@@ -16,16 +16,19 @@ with up to three trials at once and a hold of a few seconds in which nothing may
 from __future__ import annotations
 
 import argparse
+import contextlib
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from benchmarks import record
 from benchmarks.sweep_trials import local_ray
-from benchmarks.tune_bases_places import MoveOnce, two_regions
+from benchmarks.tune_bases_places import MoveOnce, two_regions, with_dashboard
 from benchmarks.tune_bases_sweep import BASES, BESIDE_EACH_OTHER, CPUS, ITERATIONS, ONE_AT_A_TIME, Case, Ended, flat_forecasts, sweep
 from benchmarks.tune_hold import HoldOnce
 from carbon_ray.tune import CarbonAwareTuneScheduler
@@ -157,18 +160,34 @@ def attempt(kind: str, case: Case, seed: int, run: Callable[[Path], dict[str, An
 def rows_of(cases: Sequence[Case], seeds: Sequence[int], names: set[str]) -> Iterator[dict[str, Any]]:
     """All rows, one by one."""
     first = seeds[0]
-    with local_ray(CPUS):
+    with local_ray(CPUS) if cases else contextlib.nullcontext():
         for case in cases:
             for seed in seeds if case.has_seeds else seeds[:1]:
                 yield attempt("flat", case, seed, lambda folder, case=case, seed=seed: flat(case, folder, seed))
             short = replace(case, trials=min(HELD_TRIALS, case.trials))
             yield attempt("held", short, first, lambda folder, case=short: held(case, folder, first))
     if not names or "train" in names:
-        with local_ray(CPUS, include_dashboard=True):  # without one Ray Train leaves the placement group of a held run behind
-            yield attempt("held", TRAIN, first, lambda folder: held(TRAIN, folder, first, cpus=0.5, allow_restart_from_zero=True))
+        yield apart(train_row, first)
     if not names or "move" in names:
-        with two_regions("DE", "ES"):
-            yield attempt("moved", MOVE, first, lambda folder: moved(MOVE, folder, first))
+        yield apart(move_row, first)
+
+
+def train_row(seed: int) -> dict[str, Any]:
+    """A sweep whose trials run Ray Train, held; without a dashboard Ray Train would leave the placement groups of the held runs behind."""
+    with with_dashboard(CPUS):
+        return attempt("held", TRAIN, seed, lambda folder: held(TRAIN, folder, seed, cpus=0.5, allow_restart_from_zero=True))
+
+
+def move_row(seed: int) -> dict[str, Any]:
+    """A sweep in two regions whose trials move."""
+    with two_regions("DE", "ES"):
+        return attempt("moved", MOVE, seed, lambda folder: moved(MOVE, folder, seed))
+
+
+def apart(run: Callable[[int], dict[str, Any]], seed: int) -> dict[str, Any]:
+    """A row from a process of its own: actors of a cluster were seen to be cancelled where the process had had another Ray before."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(run, seed).result()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

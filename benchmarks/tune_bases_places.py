@@ -1,4 +1,4 @@
-"""Two regions on this machine for the sweep whose trials move, and the policy that moves them."""
+"""Rays on this machine for the sweeps that need more than one node: two regions, and the policy that moves trials; or a dashboard."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import ray
 from ray.cluster_utils import Cluster
@@ -45,14 +46,33 @@ class MoveOnce:
 @contextlib.contextmanager
 def two_regions(*names: str) -> Iterator[None]:
     """A Ray with a head that runs nothing and a node in each region."""
-    forget_other_rays()
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    try:
+    with _cluster(num_cpus=0, include_dashboard=False) as cluster:
         for name in names:
             cluster.add_node(num_cpus=CPUS_EACH, labels={REGION_LABEL: name})
         cluster.wait_for_nodes()
         ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
         yield
+
+
+@contextlib.contextmanager
+def with_dashboard(num_cpus: int) -> Iterator[None]:
+    """A Ray with a dashboard, which Ray Train needs to clean up after a run that was ended.
+
+    Its actors are told which Ray they belong to: Ray Train asks the dashboard of the one that it finds on the machine, and finds none
+    where there are several.
+    """
+    with _cluster(num_cpus=num_cpus, include_dashboard=True) as cluster:
+        told = {"env_vars": {"RAY_ADDRESS": cluster.address}}
+        ray.init(address=cluster.address, runtime_env=told, log_to_driver=False, logging_level="ERROR")
+        yield
+
+
+@contextlib.contextmanager
+def _cluster(**head: Any) -> Iterator[Cluster]:
+    forget_other_rays()
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    try:
+        yield cluster
     finally:
         ray.shutdown()
         cluster.shutdown()

@@ -118,8 +118,8 @@ class Case:
 
     @property
     def has_seeds(self) -> bool:
-        """Whether it is swept with every seed: not where that takes a minute each, or the same base has had them already."""
-        return self.trainable == "function" and not (self.searcher or self.most_live or self.base.startswith("pb"))
+        """Whether it is swept with every seed: not where a sweep takes a minute, or the same base has had them already."""
+        return self.trainable == "function" and not (self.searcher or self.most_live) and self.base in ("fifo", "asha", "hyperband")
 
     @property
     def title(self) -> str:
@@ -148,7 +148,7 @@ class Ended:
     Attributes:
         ends: By trial its last speed of learning, and the iterations and scores that the base scheduler saw of it.
         decisions: Of the base scheduler: trial, iteration and decision, in order.
-        lost: Trials that have not come to an end of their own, or have reported nothing.
+        lost: Trials that have failed or done nothing; under FIFO also those that have not done all iterations.
         lineages: What each trial really did.
         rows_lost: Results that the base scheduler saw and that are not in the result grid.
         columns_missing: Trials whose last result lacks a column of carbon_ray; all of them under the base alone.
@@ -235,12 +235,15 @@ def ended(grid: ResultGrid, case: Case, noted: list[tuple[str, int, float, str]]
     ends: list[list[Any]] = [[round(float(trial.config["speed"]), 9)] for trial in trials]
     for trial_id, iteration, reached, _ in noted:
         ends[number[trial_id]].append((iteration, reached))
+    lineages = [Lineage.of(trial_id, rows[trial_id]) for trial_id in number]
+    least = ITERATIONS if case.base == "fifo" else 1  # who is ended by nobody comes to its end
+    kept = sum(trial.status == "TERMINATED" and one.reached >= least for trial, one in zip(trials, lineages, strict=True))
     frames = [result.metrics_dataframe for result in grid]
     return Ended(
         ends=ends,
         decisions=[(number[trial_id], iteration, decision) for trial_id, iteration, _, decision in noted],
-        lost=case.trials - sum(trial.status == "TERMINATED" and len(end) > 1 for trial, end in zip(trials, ends, strict=True)),
-        lineages=[Lineage.of(trial_id, rows[trial_id]) for trial_id in number],
+        lost=case.trials - kept,
+        lineages=lineages,
         rows_lost=len(noted) - sum(0 if frame is None else len(frame) for frame in frames),
         columns_missing=sum(not set(COLUMNS) <= set(result.metrics or {}) for result in grid),
         held_s=[float((result.metrics or {}).get("held_s", 0.0)) for result in grid],

@@ -228,6 +228,11 @@ class Lineage:
                 made._iterate(row["iteration"])
         return made
 
+    @property
+    def reached(self) -> int:
+        """The last iteration that it did."""
+        return max(self._done, default=0)
+
     def _begin(self, trial_id: str, writer: str, done: int) -> None:
         origin = (writer, done)
         if writer not in ("", trial_id) and origin != self._begun_from:

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.sweep_trials import local_ray
-from benchmarks.tune_bases import MOVE, TRAIN, flat, held, moved
-from benchmarks.tune_bases_places import two_regions
+from benchmarks.tune_bases import MOVE, apart, flat, held, move_row, train_row
 from benchmarks.tune_bases_sweep import CPUS, ITERATIONS, Case
 
 pytestmark = [
@@ -65,21 +64,15 @@ def test_a_hold_loses_and_repeats_nothing(local: None, case: Case, tmp_path: Pat
         assert row["ends_as_base"]
 
 
-def test_trials_move_to_another_region_and_repeat_nothing(tmp_path: Path) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("RAY_ADDRESS", raising=False)
-        with two_regions("DE", "ES"):
-            row = moved(MOVE, tmp_path, 0)
+def test_trials_move_to_another_region_and_repeat_nothing() -> None:
+    row = apart(move_row, 0)
     assert row["error"] == ""
     assert row["trials_moved"] >= 1
     assert (row["lost"], row["repeated_iterations"], row["iterations"]) == (0, 0, MOVE.trials * ITERATIONS)
 
 
-def test_a_trainer_inside_a_held_trial_goes_on_from_its_own_checkpoint(tmp_path: Path) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("RAY_ADDRESS", raising=False)
-        with local_ray(CPUS, include_dashboard=True):
-            row = held(TRAIN, tmp_path, 0, cpus=0.5, allow_restart_from_zero=True)
+def test_a_trainer_inside_a_held_trial_goes_on_from_its_own_checkpoint() -> None:
+    row = apart(train_row, 0)
     assert row["error"] == ""
     assert row["held"]
     assert row["lost"] == 0
