@@ -230,4 +230,5 @@ if __name__ == "__main__":
             print(table(result_of(name)))
     print(decisions_table(decisions_rows()))
     print(sweeps_table(sweeps_rows()))
+    print(bases_table(result_of("tune_bases")["rows"]))
     print(splits_table(result_of("decisions_splits")["rows"]))

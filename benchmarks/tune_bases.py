@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -194,15 +195,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, default=None)
     parser.add_argument("--only", default="", help="titles of cases, or bases, train, move; all by default")
+    parser.add_argument("--append", action="store_true", help="keep the rows that are in the file, and add to them")
     parser.add_argument("--seeds", default=",".join(map(str, SEEDS)))
     options = parser.parse_args(arguments)
     names, seeds = set(filter(None, options.only.split(","))), [int(one) for one in options.seeds.split(",")]
     settings = {"seeds": seeds, "iterations": ITERATIONS, "hold_s": HOLD_S, "cpus": CPUS, "only": options.only}
-    begun_s, rows = time.monotonic(), []
+    begun_s, rows, before_s = time.monotonic(), [], 0
+    if options.append:
+        before = json.loads(options.json.read_text())
+        rows, before_s, settings["only"] = before["rows"], before["wall_s"], before["settings"]["only"]
     for row in rows_of([case for case in CASES if not names or {case.title, case.base} & names], seeds, names):
         rows.append(row)
         if options.json:  # after every row: it takes a while, and what is there is there
-            result = {"benchmark": "tune_bases", "rows": rows, "settings": settings, "wall_s": round(time.monotonic() - begun_s)}
+            result = {"benchmark": "tune_bases", "rows": rows, "settings": settings, "wall_s": before_s + round(time.monotonic() - begun_s)}
             record.write(options.json, {**result, "real": "a local Ray, three CPUs; two nodes where trials move"})
 
 

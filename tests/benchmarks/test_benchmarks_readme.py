@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import tables
+from benchmarks.tune_bases_sweep import BASES
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "benchmarks" / "README.md").read_text()
@@ -54,6 +55,19 @@ def test_the_outcome_of_sweeps_is_the_result() -> None:
     assert tables.sweeps_table(rows) in (ROOT / "docs" / "tune.md").read_text()
     assert {row["starts"] for row in rows} == {24}
     assert all(row["deadline_met"] for row in rows)
+
+
+def test_the_table_of_base_schedulers_is_the_result_and_nothing_in_it_failed() -> None:
+    rows = tables.result_of("tune_bases")["rows"]
+    assert tables.bases_table(rows) in README
+    run = [row for row in rows if not row["error"].startswith("left out")]
+    assert {row["base"] for row in run if row["kind"] == "flat"} == {row["base"] for row in run if row["kind"] == "held"} == set(BASES)
+    assert {row["kind"] for row in run} == {"flat", "held", "moved"}
+    for row in run:
+        assert row["error"] == ""
+        assert row["ends_as_base"] if row["kind"] == "flat" else row["held"]
+        assert (row["lost"], row["missing_iterations"], row["rows_lost"], row["columns_missing"]) == (0, 0, 0, 0)
+        assert row["repeated_iterations"] <= (row["held_trials"] if row["trainable"] == "train" else 0)
 
 
 def test_the_words_about_the_elastic_table_are_true() -> None:
