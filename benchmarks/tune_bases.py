@@ -65,6 +65,11 @@ def what(case: Case, seed: int) -> dict[str, Any]:
     }
 
 
+def key(row: dict[str, Any]) -> tuple[Any, ...]:
+    """What tells a row from all others."""
+    return tuple(row[name] for name in ("kind", "base", "trainable", "searcher", "most_live", "reuses_actors", "seed"))
+
+
 def row_of(kind: str, case: Case, seed: int, ended: Ended, ends_as_base: bool | None, wall_s: float, **more: Any) -> dict[str, Any]:
     return {
         "kind": kind,
@@ -161,16 +166,16 @@ def attempt(kind: str, case: Case, seed: int, run: Callable[[Path], dict[str, An
 def rows_of(cases: Sequence[Case], seeds: Sequence[int], names: set[str]) -> Iterator[dict[str, Any]]:
     """All rows, one by one."""
     first = seeds[0]
+    if not names or "train" in names:
+        yield apart(train_row, first)
+    if not names or "move" in names:
+        yield apart(move_row, first)
     with local_ray(CPUS) if cases else contextlib.nullcontext():
         for case in cases:
             for seed in seeds if case.has_seeds else seeds[:1]:
                 yield attempt("flat", case, seed, lambda folder, case=case, seed=seed: flat(case, folder, seed))
             short = replace(case, trials=min(HELD_TRIALS, case.trials))
             yield attempt("held", short, first, lambda folder, case=short: held(case, folder, first))
-    if not names or "train" in names:
-        yield apart(train_row, first)
-    if not names or "move" in names:
-        yield apart(move_row, first)
 
 
 def train_row(seed: int) -> dict[str, Any]:
@@ -186,7 +191,11 @@ def move_row(seed: int) -> dict[str, Any]:
 
 
 def apart(run: Callable[[int], dict[str, Any]], seed: int) -> dict[str, Any]:
-    """A row from a process of its own: actors of a cluster were seen to be cancelled where the process had had another Ray before."""
+    """A row from a process of its own.
+
+    It has to come before any other Ray of this process: else the first actors of the cluster were cancelled, again and again, for a reason
+    that was not found.
+    """
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(run, seed).result()
 
@@ -195,7 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, default=None)
     parser.add_argument("--only", default="", help="titles of cases, or bases, train, move; all by default")
-    parser.add_argument("--append", action="store_true", help="keep the rows that are in the file, and add to them")
+    parser.add_argument("--append", action="store_true", help="keep the rows of other cases that are in the file")
     parser.add_argument("--seeds", default=",".join(map(str, SEEDS)))
     options = parser.parse_args(arguments)
     names, seeds = set(filter(None, options.only.split(","))), [int(one) for one in options.seeds.split(",")]
@@ -205,7 +214,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         before = json.loads(options.json.read_text())
         rows, before_s, settings["only"] = before["rows"], before["wall_s"], before["settings"]["only"]
     for row in rows_of([case for case in CASES if not names or {case.title, case.base} & names], seeds, names):
-        rows.append(row)
+        rows = [one for one in rows if key(one) != key(row)] + [row]
         if options.json:  # after every row: it takes a while, and what is there is there
             result = {"benchmark": "tune_bases", "rows": rows, "settings": settings, "wall_s": before_s + round(time.monotonic() - begun_s)}
             record.write(options.json, {**result, "real": "a local Ray, three CPUs; two nodes where trials move"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -238,13 +238,14 @@ def ended(grid: ResultGrid, case: Case, noted: list[tuple[str, int, float, str]]
     lineages = [Lineage.of(trial_id, rows[trial_id]) for trial_id in number]
     least = ITERATIONS if case.base == "fifo" else 1  # who is ended by nobody comes to its end
     kept = sum(trial.status == "TERMINATED" and one.reached >= least for trial, one in zip(trials, lineages, strict=True))
-    frames = [result.metrics_dataframe for result in grid]
+    there = [Counter(() if one.metrics_dataframe is None else one.metrics_dataframe["training_iteration"].tolist()) for one in grid]
+    seen = [Counter(iteration for iteration, _ in end[1:]) for end in ends]
     return Ended(
         ends=ends,
         decisions=[(number[trial_id], iteration, decision) for trial_id, iteration, _, decision in noted],
         lost=case.trials - kept,
         lineages=lineages,
-        rows_lost=len(noted) - sum(0 if frame is None else len(frame) for frame in frames),
+        rows_lost=sum((one - other).total() for one, other in zip(seen, there, strict=True)),
         columns_missing=sum(not set(COLUMNS) <= set(result.metrics or {}) for result in grid),
         held_s=[float((result.metrics or {}).get("held_s", 0.0)) for result in grid],
         errors=[str(error).strip().splitlines()[-1] for error in grid.errors],
