@@ -42,6 +42,21 @@ def require(case: Case) -> None:
         pytest.importorskip(name, reason=f"{name} is not among the dependencies")
 
 
+def test_trials_move_to_another_region_and_repeat_nothing() -> None:
+    row = apart(move_row, 0)
+    assert row["error"] == ""
+    assert row["trials_moved"] >= 1
+    assert (row["lost"], row["repeated_iterations"], row["iterations"]) == (0, 0, MOVE.trials * ITERATIONS)
+
+
+def test_a_trainer_inside_a_held_trial_goes_on_from_its_own_checkpoint() -> None:
+    row = apart(train_row, 0)
+    assert row["error"] == ""
+    assert row["held"]
+    assert row["lost"] == 0
+    assert row["repeated_iterations"] <= row["held_trials"]  # the step under way when it was held
+
+
 @pytest.mark.parametrize("case", [ASHA, HYPERBAND, LIGHTGBM, TORCH], ids=lambda case: case.title)
 def test_on_a_flat_grid_a_real_sweep_ends_as_under_the_base_alone(local: None, case: Case, tmp_path: Path) -> None:
     require(case)
@@ -62,18 +77,3 @@ def test_a_hold_loses_and_repeats_nothing(local: None, case: Case, tmp_path: Pat
     if case.base == "fifo":
         assert row["iterations"] == case.trials * ITERATIONS
         assert row["ends_as_base"]
-
-
-def test_trials_move_to_another_region_and_repeat_nothing() -> None:
-    row = apart(move_row, 0)
-    assert row["error"] == ""
-    assert row["trials_moved"] >= 1
-    assert (row["lost"], row["repeated_iterations"], row["iterations"]) == (0, 0, MOVE.trials * ITERATIONS)
-
-
-def test_a_trainer_inside_a_held_trial_goes_on_from_its_own_checkpoint() -> None:
-    row = apart(train_row, 0)
-    assert row["error"] == ""
-    assert row["held"]
-    assert row["lost"] == 0
-    assert row["repeated_iterations"] <= row["held_trials"]  # the step under way when it was held
