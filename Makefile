@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-all lint bench bench-decisions bench-uncertainty bench-prices bench-fleet bench-gates bench-speed bench-elastic bench-forecasts bench-forecast-actor bench-tune-hold bench-tune-restore bench-tune-throughput bench-tune-sweep bench-tune-scale clean
+.PHONY: demo test test-all lint bench bench-decisions bench-uncertainty bench-prices bench-fleet bench-gates bench-speed bench-elastic bench-forecasts bench-forecast-actor bench-tune-bases bench-tune-hold bench-tune-restore bench-tune-throughput bench-tune-sweep bench-tune-scale clean
 
 demo: $(STAMP) ## a real job on a real local three-region Ray cluster, in five minutes
 	@$(BIN)/carbon-ray demo $(if $(TRACES),--traces "$(TRACES)") $(if $(ZONES),--zones "$(ZONES)") $(if $(START),--start "$(START)") $(DEMO_ARGS)
@@ -27,6 +27,9 @@ bench: $(STAMP) ## steps per second, wrapped against bare; the other benchmarks:
 
 bench-forecast-actor: $(STAMP) ## reads, version checks and restarts of the forecast actor
 	$(BIN)/python -m benchmarks.forecast_actor --json benchmarks/results/forecast_actor.json $(BENCH_ARGS)
+
+bench-tune-bases: $(STAMP)
+	$(BIN)/python -m benchmarks.tune_bases --json $(RESULTS)/tune_bases.json $(BENCH_ARGS)
 
 bench-tune-hold: $(STAMP)
 	$(BIN)/python -m benchmarks.tune_hold --json $(RESULTS)/tune_hold.json $(BENCH_ARGS)

@@ -99,13 +99,18 @@ def space(count: int, iterations: int, iteration_s: float, trace: Path) -> dict[
     }
 
 
-@contextlib.contextmanager
-def local_ray(num_cpus: int) -> Iterator[None]:
-    """A Ray of its own on this machine, whatever the environment says of another."""
+def forget_other_rays() -> None:
+    """Let the environment name no other Ray, and have the patience that a busy machine needs."""
     for name in [name for name in os.environ if name.startswith("RAY_")]:
         del os.environ[name]
     os.environ.update(QUIET)
     os.environ.update(PATIENT)
+
+
+@contextlib.contextmanager
+def local_ray(num_cpus: int) -> Iterator[None]:
+    """A Ray of its own on this machine, whatever the environment says of another."""
+    forget_other_rays()
     before = {child.pid for child in psutil.Process().children(recursive=True)}
     try:
         ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, log_to_driver=False, logging_level="ERROR")

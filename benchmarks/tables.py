@@ -187,6 +187,37 @@ def sweeps_table(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def bases_table(rows: Sequence[dict[str, Any]]) -> str:
+    """What real sweeps under each base scheduler came to: on a flat grid, and with a hold or a move in them."""
+    lines = [
+        "| base scheduler | trainable | searcher, limits | same on a flat grid, of sweeps | held, of trials | lost | iterations repeated |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        if not row["error"].startswith("left out"):
+            limits = [
+                row["searcher"],
+                f"{row['most_live']} live" if row["most_live"] else "",
+                "actors reused" if row["reuses_actors"] else "",
+            ]
+            trainable = row["trainable"] + (", moved" if "trials_moved" in row else "")
+            groups.setdefault((row["base"], trainable, ", ".join(filter(None, limits))), []).append(row)
+    for names, found in groups.items():
+        flat = [row for row in found if row["kind"] == "flat"]
+        held = [row for row in found if row["kind"] != "flat"]
+        trials = sum(row["trials"] for row in held)
+        columns = (
+            *names,
+            f"{sum(row.get('ends_as_base', False) for row in flat)} of {len(flat)}" if flat else "",
+            f"{sum(row.get('held_trials', 0) for row in held)} of {trials}",
+            str(sum(row.get("lost", row["trials"]) for row in found)),
+            str(sum(row.get("repeated_iterations", 0) for row in found)),
+        )
+        lines.append(f"| {' | '.join(columns)} |")
+    return "\n".join(lines)
+
+
 def result_of(name: str) -> Any:
     """A committed result."""
     return json.loads((RESULTS / f"{name}.json").read_text())
@@ -199,4 +230,5 @@ if __name__ == "__main__":
             print(table(result_of(name)))
     print(decisions_table(decisions_rows()))
     print(sweeps_table(sweeps_rows()))
+    print(bases_table(result_of("tune_bases")["rows"]))
     print(splits_table(result_of("decisions_splits")["rows"]))

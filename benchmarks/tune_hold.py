@@ -45,22 +45,26 @@ class HoldOnce:
 
     Attributes:
         hold_s: How long nothing runs.
-        begin_at_iteration: The hold begins when so many trials as there are CPUs have come so far.
+        begin_at_iteration: The hold begins when so many trials as `begin_with_trials` have come so far.
+        begin_with_trials: See there; as many as there are CPUs.
+        begun_at: When the hold began.
     """
 
     hold_s: float
     begin_at_iteration: int = 5
+    begin_with_trials: int = CPUS
     begun_at: datetime | None = None
 
     def decide(self, sweep: SweepView, regions: Sequence[Region], snapshot: ForecastSnapshot, *, now: datetime) -> SweepDecision:
         """All or nothing."""
         under_way = sum(one.iterations >= self.begin_at_iteration for one in sweep.trials)
-        if self.begun_at is None and under_way >= CPUS:
+        if self.begun_at is None and under_way >= self.begin_with_trials:
             self.begun_at = now
-        is_held = self.begun_at is not None and now < self.begun_at + timedelta(seconds=self.hold_s)
+        ends_at = now if self.begun_at is None else self.begun_at + timedelta(seconds=self.hold_s)
+        is_held = now < ends_at
         return SweepDecision(
             slots={regions[0].name: 0 if is_held else sweep.max_concurrency},
-            check_at=now + timedelta(seconds=2.0 if self.begun_at is None else 30.0),
+            check_at=min(ends_at, now + timedelta(seconds=30.0)) if is_held else now + timedelta(seconds=1.0),
             reason="the hold" if is_held else "before or after the hold",
         )
 

@@ -18,6 +18,7 @@ from ray.tune.schedulers import TrialScheduler
 from carbon_ray.core.clock import ManualClock
 from carbon_ray.testing.tune_events import LoopEvent, LoopStretch, LoopTiming, Slot
 from carbon_ray.testing.tune_trials import ListedTrials, SavedAtOnce, VirtualTrainable
+from carbon_ray.tune.columns import COLUMNS
 
 DEFAULT_MAX_PENDING = 200
 """What Tune takes for its own variant generator; custom searchers have 1 or their limit."""
@@ -186,8 +187,9 @@ class LoopController:
         manager = trial.run_metadata.checkpoint_manager
         if not every or iteration == 0 or iteration % every:
             return manager.latest_checkpoint_result
+        reported = {name: value for name, value in last.items() if name not in COLUMNS}  # the worker saves, which knows no columns
         manager._latest_checkpoint_result = _TrainingResult(
-            checkpoint=Checkpoint(path=f"/virtual/{trial.trial_id}/{iteration:06d}"), metrics=last
+            checkpoint=Checkpoint(path=f"/virtual/{trial.trial_id}/{iteration:06d}"), metrics=reported
         )
         return manager._latest_checkpoint_result
 

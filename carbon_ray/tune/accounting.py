@@ -124,6 +124,9 @@ class SweepAccounting:
         """A trial has given up its place."""
         self._leaving.pop(trial.trial_id, None)
         self.ledger.end(trial.trial_id, now)
+        if trial.run_metadata.last_result and names.CARBON not in trial.run_metadata.last_result:
+            # It went on from a checkpoint, whose metrics its worker wrote without our columns, and ended before it reported again.
+            trial.run_metadata.last_result = {**trial.run_metadata.last_result, **self.columns(trial.trial_id, now)}
 
     def columns(self, trial_id: str, now: datetime) -> dict[str, float | str]:
         """The columns of a trial's result."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from carbon_ray.core.objective import Objective
 from carbon_ray.policies.sweeps.state import SCORES_KEPT, SweepView, TrialState, TrialView
+from carbon_ray.tune.checkpoints import checkpoint_bytes
 from carbon_ray.tune.ledger import SweepLedger
 from carbon_ray.tune.remaining import Remaining, Rungs
 
@@ -36,7 +37,8 @@ class LiveTrial:
         mean_iteration_s: Running mean, seconds of the clock.
         last_at: When its last result, or its start, was.
         can_hold: It would go on from a checkpoint if it were paused now.
-        state_bytes: Size of its checkpoint.
+        state_bytes: Size of its checkpoint; 0 before it was first held or paused.
+        sized_at: Iterations at which that was looked up.
         fresh_view: How it is seen before its first start, which does not change.
     """
 
@@ -49,6 +51,7 @@ class LiveTrial:
     last_at: datetime | None = None
     can_hold: bool = True
     state_bytes: int = 0
+    sized_at: int = 0
     fresh_view: TrialView | None = None
 
 
@@ -254,6 +257,8 @@ class SweepBook:
 
     def _view_of(self, one: LiveTrial) -> TrialView:
         account = self.ledger.account(one.trial_id)
+        if one.sized_at != one.iterations and one.handle.status == "PAUSED":  # once a pause: the storage may be far away
+            one.state_bytes, one.sized_at = checkpoint_bytes(one.handle), one.iterations
         return TrialView(
             trial_id=one.trial_id,
             state=self.state_of(one),

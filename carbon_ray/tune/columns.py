@@ -12,6 +12,7 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 
 from carbon_ray.cluster.once import OncePerCause
+from carbon_ray.tune.logged_rows import keep_rows
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +65,9 @@ class CarbonColumns(Callback):  # type: ignore[misc]  # ray is untyped
         self._once = OncePerCause(log)
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """A trial's actor is there."""
+        """A trial's actor is there; its loggers are told next."""
         self._attempt(lambda: self._accounting.note_started(trial))
+        self._attempt(lambda: keep_rows(trial))
 
     def on_trial_result(self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any) -> None:
         """A result is about to be logged."""

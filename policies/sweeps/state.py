@@ -40,7 +40,7 @@ class TrialView:
         energy_kwh: What it has drawn.
         emitted_gco2: What it has emitted.
         can_hold: It would go on from a checkpoint if it were paused now.
-        state_bytes: Size of its checkpoint, bytes.
+        state_bytes: Size of its checkpoint when it was last held or paused, bytes; 0 before, and where that cannot be told.
     """
 
     trial_id: str

@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 
 from benchmarks import tables
+from benchmarks.tune_bases_sweep import BASES
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "benchmarks" / "README.md").read_text()
+NO_TRACES = ("train_overhead", "forecast_actor", "tune_bases", "tune_hold", "tune_restore", "tune_scale", "tune_throughput")
 COMMANDS = [
     (name, words)
     for name, words in re.findall(r"^    python -m benchmarks\.(\w+)(.*)$", README, flags=re.MULTILINE)
-    if name not in ("train_overhead", "forecast_actor", "tune_hold", "tune_restore", "tune_scale", "tune_throughput")  # no traces, and Ray
+    if name not in NO_TRACES
 ]
 MAKEFILE = (ROOT / "Makefile").read_text()
 
@@ -55,6 +57,19 @@ def test_the_outcome_of_sweeps_is_the_result() -> None:
     assert all(row["deadline_met"] for row in rows)
 
 
+def test_the_table_of_base_schedulers_is_the_result_and_nothing_in_it_failed() -> None:
+    rows = tables.result_of("tune_bases")["rows"]
+    assert tables.bases_table(rows) in README
+    run = [row for row in rows if not row["error"].startswith("left out")]
+    assert {row["base"] for row in run if row["kind"] == "flat"} == {row["base"] for row in run if row["kind"] == "held"} == set(BASES)
+    assert {row["kind"] for row in run} == {"flat", "held", "moved"}
+    for row in run:
+        assert row["error"] == ""
+        assert row["ends_as_base"] if row["kind"] == "flat" else row["held"]
+        assert (row["lost"], row["missing_iterations"], row["rows_lost"], row["columns_missing"]) == (0, 0, 0, 0)
+        assert row["repeated_iterations"] <= (row["held_trials"] if row["trainable"] == "train" else 0)
+
+
 def test_the_words_about_the_elastic_table_are_true() -> None:
     rows = [row for row in tables.result_of("elastic")["results"] if row["profile"] == "nbody100k"]
     gains = {slack: [row["gain_points"] for row in rows if row["slack_h"] == slack] for slack in (24, 168)}
@@ -87,7 +102,7 @@ def test_commands_take_the_options_that_are_named(name: str, words: str, capsys:
 
 def test_every_benchmark_has_a_section_and_a_target() -> None:
     table = re.findall(r"^\| \[`benchmarks\.(\w+)`\]\(#([\w-]+)\) \| `([\w-]+)` \|", README, flags=re.MULTILINE)
-    assert len(table) == 15
+    assert len(table) == 16
     sections = {title.lower().replace(" ", "-") for title in re.findall(r"^## (.+)$", README, flags=re.MULTILINE)}
     for name, anchor, target in table:
         assert (ROOT / "benchmarks" / f"{name}.py").exists()

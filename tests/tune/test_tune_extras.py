@@ -19,7 +19,7 @@ from ray.tune.search import Searcher
 import carbon_ray.tune
 from carbon_ray.core.errors import ConfigError
 from carbon_ray.testing.sweeps import ScriptedSweep
-from carbon_ray.testing.tune_trials import virtual_trial
+from carbon_ray.testing.tune_trials import ListedTrials, virtual_trial
 from carbon_ray.tune import ActiveTimeStopper, CarbonSecond, CarbonStopper, optuna_with_carbon, summary
 from carbon_ray.tune.columns import COLUMNS
 from carbon_ray.tune.internals import HOOKED, request_in
@@ -186,3 +186,29 @@ def test_a_place_in_a_region_asks_for_its_label_in_every_bundle() -> None:
     assert request.bundles == trial.placement_group_factory.bundles
     assert request._bound.kwargs["bundle_label_selector"] == [{"ray.io/availability-region": "east"}]
     assert hash(request) != hash(trial.placement_group_factory)
+
+
+class Told(ListedTrials):
+    """Notes with what result each trial ended."""
+
+    def __init__(self, configurations: list[dict[str, Any]]) -> None:
+        super().__init__(configurations)
+        self.ends: dict[str, dict[str, Any]] = {}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """The end of a trial."""
+        self.ends[trial_id] = dict(result or {})
+        super().on_trial_complete(trial_id, result, error)
+
+
+def test_a_trial_held_at_its_last_iteration_has_the_columns_when_it_ends() -> None:
+    """It goes on from its checkpoint and has nothing to report: Tune's result is that of the checkpoint, which no callback has seen."""
+    policy = ScriptedSweep(script=[(0.0, "all"), (0.149, 0), (2.0, "all")])
+    searcher = Told([{"curve": one} for one in range(4)])
+    loop, _ = sweep(lambda clock: carbon_aware(FIFOScheduler(), clock, policy, power_w=1000.0), count=4, searcher=searcher)
+    loop.run()
+    assert [(event.kind, event.iteration) for event in loop.events if event.kind == "paused"] == [("paused", 9)] * 4
+    for trial in loop.get_trials():
+        assert trial.last_result["held_s"] > 6000
+        assert trial.last_result["carbon_gco2"] == pytest.approx(9 / 60 * 1.25 * 200, rel=0.01)
+        assert searcher.ends[trial.trial_id]["carbon_gco2"] == trial.last_result["carbon_gco2"]
