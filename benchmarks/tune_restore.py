@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 import ray
-from ray.tune import CheckpointConfig, RunConfig, TuneConfig, Tuner
+from ray.tune import RunConfig, TuneConfig, Tuner
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, HyperBandScheduler, TrialScheduler
 
 from benchmarks import record
@@ -65,7 +65,7 @@ def drive(store: Path, name: str, base: str, seed: int, address: str) -> None:
             saving_function,
             param_space=known_space(TRIALS, ITERATIONS, ITERATION_S, trace, seed),
             tune_config=TuneConfig(metric="score", mode="max", scheduler=scheduler),
-            run_config=RunConfig(name=name, storage_path=str(store), verbose=0, checkpoint_config=CheckpointConfig(num_to_keep=2)),
+            run_config=RunConfig(name=name, storage_path=str(store), verbose=0),
         )
     frame = tuner.fit().get_dataframe()
     columns = ["config/number", "trial_id", "training_iteration", "score", "energy_kwh", "carbon_gco2", "held_s"]

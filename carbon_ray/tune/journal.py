@@ -18,11 +18,15 @@ from carbon_ray.core.clock import parse_utc
 JOURNAL, DECISIONS, ALIVE, STATE, INFO = (
     "carbon_journal.jsonl",
     "carbon_decisions.jsonl",
-    "carbon_alive.json",
-    "carbon_state.pkl",
-    "carbon_sweep.json",
+    "carbon_alive.jsonl",
+    "carbon_state.bin",
+    "carbon_sweep.jsonl",
 )
-"""Names of the files: energy and prices, decisions, the last sign of life, state for a restore, and what the sweep was told."""
+"""Names of the files: energy and prices, decisions, the last sign of life, state for a restore, and what the sweep was told.
+
+None ends in `.json` or `.pkl`: Tune takes such files of a restored experiment for its own, keeps a copy, and writes it back over what
+was written since (`sync_down_experiment_state`, Ray 2.60).
+"""
 
 
 class Lines:

@@ -72,6 +72,7 @@ def test_a_hold_frees_the_resources_and_repeats_nothing(address: str, trainable:
 def test_a_killed_driver_costs_no_trial_and_no_gram(address: str, tmp_path: Path) -> None:
     one = sweep(tmp_path, "fifo-killed", "fifo", 1, 3, address)
     assert one["kills"] == 1
+    assert one["base_anew"] == 0
     assert len(one["table"]) == TRIALS
     assert {row["training_iteration"] for row in one["table"]} == {16}
     assert one["overlaps_s"] == 0.0

@@ -16,7 +16,7 @@ from carbon_ray.core.clock import ManualClock
 from carbon_ray.testing.sweeps import ScriptedSweep
 from carbon_ray.testing.tune_loop import ListedTrials, RecordedCurves, TuneLoop
 from carbon_ray.testing.tune_trials import virtual_trial
-from carbon_ray.tune import CarbonAwareTuneScheduler
+from carbon_ray.tune import CarbonAwareTuneScheduler, journal
 from carbon_ray.tune.journal import JOURNAL, STATE, read_lines
 from tests.tune.sweeping import BASES, carbon_aware, curves, ends, sweep
 
@@ -142,3 +142,8 @@ def test_a_base_that_cannot_be_pickled_is_told_and_harms_nothing(tmp_path: Path,
     loop._callbacks.save_to_dir(str(tmp_path))
     assert [record for record in caplog.records if "cannot be saved" in record.message]
     assert len(ends(loop.run())) == 12
+
+
+def test_no_file_is_named_as_those_that_tune_writes_back_over_newer_ones_after_a_restore() -> None:
+    for name in (journal.JOURNAL, journal.DECISIONS, journal.ALIVE, journal.STATE, journal.INFO):
+        assert not name.endswith((".json", ".pkl")), name
