@@ -52,9 +52,20 @@ def test_the_splits_table_is_the_result() -> None:
 
 def test_the_outcome_of_sweeps_is_the_result() -> None:
     rows = tables.sweeps_rows()
-    assert tables.sweeps_table(rows) in (ROOT / "docs" / "tune.md").read_text()
-    assert {row["starts"] for row in rows} == {24}
+    page = (ROOT / "docs" / "tune.md").read_text()
+    assert tables.sweeps_table(rows) in page
+    assert {f"{row['starts']} starts" for row in rows} == {"96 starts"}
+    assert "96 starts" in page
     assert all(row["deadline_met"] for row in rows)
+
+
+def test_the_words_about_the_hold_are_true() -> None:
+    held = tables.result_of("tune_hold")["results"]["function"]
+    page = (ROOT / "docs" / "tune.md").read_text()
+    assert f"{held['held_s'] / 60:.1f} minutes ({held['rounds']:,.0f} rounds" in page
+    assert f"{100 * held['driver_cpu_fraction']:.1f} % of one" in page
+    assert held["free_cpus_min"] == 2
+    assert (held["errors"], held["iterations_done_twice"], held["iterations_missing"]) == (0, 0, 0)
 
 
 def test_the_table_of_base_schedulers_is_the_result_and_nothing_in_it_failed() -> None:
