@@ -68,6 +68,16 @@ def test_the_words_about_the_hold_are_true() -> None:
     assert (held["errors"], held["iterations_done_twice"], held["iterations_missing"]) == (0, 0, 0)
 
 
+def test_the_words_about_the_kills_are_true() -> None:
+    result = tables.result_of("tune_restore")
+    page = (ROOT / "docs" / "tune.md").read_text()
+    assert f"After {result['summary']['kills']} kills of the driver" in page
+    assert f"at most {result['summary']['outside_books_s_max']:.1f} s lay outside the books" in page
+    assert (result["summary"]["trials_lost"], result["summary"]["overlaps_s"]) == (0, 0.0)
+    assert all(one["base_anew"] == 0 for one in result["sweeps"])
+    assert {one["base"] for one in result["sweeps"] if one["iterations_differ"]} <= {"asha"}
+
+
 def test_the_table_of_base_schedulers_is_the_result_and_nothing_in_it_failed() -> None:
     rows = tables.result_of("tune_bases")["rows"]
     assert tables.bases_table(rows) in README
