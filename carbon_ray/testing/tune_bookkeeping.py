@@ -117,7 +117,9 @@ class LoopController:
 
     def update_max_pending_trials(self, max_pending_trials: int | None = None) -> None:
         """How many trials may wait for a slot; None: as Tune sets it."""
-        self._max_pending_trials = max_pending_trials or self._default_max_pending
+        most = max_pending_trials or self._default_max_pending
+        self._changed |= most != self._max_pending_trials  # Tune's loop comes round again in a tenth of a second: no time passes
+        self._max_pending_trials = most
 
     def remove_actor(self, tracked_actor: Slot) -> bool:
         """Cancel what a staged trial has asked for."""

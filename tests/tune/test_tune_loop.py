@@ -12,6 +12,7 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, HyperBandScheduler
 
 from carbon_ray.core.clock import ManualClock
 from carbon_ray.testing.tune_loop import ListedTrials, LoopStalled, LoopTiming, RecordedCurves, TuneLoop
+from tests.tune.sweeping import carbon_aware, sweep
 
 START = datetime(2022, 5, 1, tzinfo=UTC)
 
@@ -92,3 +93,9 @@ def test_a_sweep_that_stands_still_is_told() -> None:
 
     with pytest.raises(LoopStalled, match="PAUSED"):
         loop(Never(), end_at=START + timedelta(days=2)).run()
+
+
+def test_a_scheduler_that_lets_trials_in_one_by_one_fills_its_slots_at_once() -> None:
+    run, _ = sweep(lambda clock: carbon_aware(FIFOScheduler(), clock, max_concurrency=4), count=20, max_pending=4)
+    begun = [event.at for event in run.run().events if event.kind == "started"]
+    assert begun == [START + timedelta(minutes=9 * (number // 4)) for number in range(20)], "no time passes between two rounds of the loop"
