@@ -3,8 +3,8 @@
     python -m benchmarks.tune_scale --trials 10000 --json results/tune_scale.json
 
 A sweep of as many trials as asked for runs in Tune's loop in virtual time, on a synthetic grid that swings by day. Every call that Tune
-makes to the scheduler is timed, the base scheduler's part within it included; the base alone runs the same sweep beside it. Flatness
-compares the median of the calls in the first and the last tenth of the trials.
+makes to the scheduler is timed; `own` is without what the base scheduler took within it. The base alone runs the same sweep beside it.
+Flatness compares the calls in the first and the last tenth of the trials.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +39,42 @@ ITERATION_S = 60.0
 ZONE = "synthetic"
 
 
+class Watched(ASHAScheduler):  # type: ignore[misc]  # ray is untyped
+    """The scheduler that is wrapped; adds up what its own calls take.
+
+    Attributes:
+        taken_s: Processor seconds so far.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(max_t=ITERATIONS, grace_period=1, reduction_factor=3)
+        self.taken_s = 0.0
+
+    def __getattribute__(self, name: str) -> Any:
+        value = super().__getattribute__(name)
+        return partial(self._added, value) if name in EVENTS else value
+
+    def _added(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        began_s = time.thread_time()
+        answer = call(*arguments)
+        self.taken_s += time.thread_time() - began_s
+        return answer
+
+
 class Timed:
     """Hands every call on to a scheduler and notes how long it took.
 
+    Args:
+        scheduler: Any.
+        inner: What it wraps; its part is not counted.
+
     Attributes:
-        events: Name of the call, trials that had ended by then, processor seconds.
+        events: Name of the call, trials that had ended by then, processor seconds with and without the wrapped scheduler's.
     """
 
-    def __init__(self, scheduler: TrialScheduler) -> None:
-        self._scheduler, self._ended = scheduler, 0
-        self.events: list[tuple[str, int, float]] = []
+    def __init__(self, scheduler: TrialScheduler, inner: Watched | None = None) -> None:
+        self._scheduler, self._inner, self._ended = scheduler, inner, 0
+        self.events: list[tuple[str, int, float, float]] = []
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._scheduler, name)
@@ -55,9 +82,12 @@ class Timed:
 
     def _timed(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def timed(*arguments: Any) -> Any:
+            before_s = 0.0 if self._inner is None else self._inner.taken_s
             began_s = time.thread_time()  # what other processes do meanwhile is not counted
             answer = call(*arguments)
-            self.events.append((name, self._ended, time.thread_time() - began_s))
+            span_s = time.thread_time() - began_s
+            inner_s = 0.0 if self._inner is None else self._inner.taken_s - before_s
+            self.events.append((name, self._ended, span_s, span_s - inner_s))
             self._ended += name in ("on_trial_complete", "on_trial_remove")
             return answer
 
@@ -70,16 +100,11 @@ def grid(hours: int) -> HourlyTable:
     return HourlyTable(zones=(ZONE,), start_at=EPOCH, values_gco2_per_kwh=values[:, None], kind=IntensityKind.AVERAGE_LIFECYCLE)
 
 
-def base() -> ASHAScheduler:
-    """The scheduler that is wrapped."""
-    return ASHAScheduler(max_t=ITERATIONS, grace_period=1, reduction_factor=3)
-
-
-def wrapped(table: HourlyTable, clock: ManualClock, slots: int, span: timedelta) -> CarbonAwareTuneScheduler:
+def wrapped(inner: Watched, table: HourlyTable, clock: ManualClock, slots: int, span: timedelta) -> CarbonAwareTuneScheduler:
     """The scheduler that is measured."""
     issues = Issues(table, Clairvoyant(table), 96, "truth")
     return CarbonAwareTuneScheduler(
-        base(),
+        inner,
         regions=[Region(name=ZONE, zone=ZONE, pue=1.0)],
         forecasts=IssuedForecasts(issues, table, clock),
         clock=clock,
@@ -89,12 +114,16 @@ def wrapped(table: HourlyTable, clock: ManualClock, slots: int, span: timedelta)
     )
 
 
-def timed_sweep(make: Callable[[ManualClock], TrialScheduler], trials: int, slots: int, seed: int) -> Timed:
-    """Run a sweep and time its scheduler."""
+def timed_sweep(
+    make: Callable[[Watched, ManualClock], TrialScheduler], trials: int, slots: int, seed: int
+) -> list[tuple[str, int, float, float]]:
+    """Run a sweep and time its scheduler; its events."""
     random, clock = np.random.default_rng(seed), ManualClock(EPOCH)
     tops, falls = random.normal(size=trials), np.abs(random.normal(size=trials))
     curves = tops[:, None] - falls[:, None] / np.sqrt(np.arange(1, ITERATIONS + 1))
-    scheduler = Timed(make(clock))
+    inner = Watched()
+    made = make(inner, clock)
+    scheduler = Timed(made, None if made is inner else inner)
     TuneLoop(
         scheduler,
         RecordedCurves(curves=dict(enumerate(curves)), metric=METRIC, default_s=ITERATION_S),
@@ -104,7 +133,7 @@ def timed_sweep(make: Callable[[ManualClock], TrialScheduler], trials: int, slot
         metric=METRIC,
         max_pending=2 * slots,
     ).run()
-    return scheduler
+    return scheduler.events
 
 
 def row_of(name: str, events: Sequence[tuple[str, int, float]]) -> dict[str, Any]:
@@ -144,12 +173,17 @@ def main(argv: list[str] | None = None) -> int:
     span = timedelta(hours=2 * at_once_h + 24)
     table = grid(int(span.total_seconds() // 3600) + 120)
     sweeps = {
-        "carbon_ray": lambda clock: wrapped(table, clock, arguments.slots, span),
-        "base": lambda clock: base(),
+        "carbon_ray": lambda inner, clock: wrapped(inner, table, clock, arguments.slots, span),
+        "base": lambda inner, clock: inner,
     }
     rows = []
-    for name, make in sweeps.items():
-        for row in rows_of(timed_sweep(make, arguments.trials, arguments.slots, arguments.seed).events):
+    found = {name: timed_sweep(make, arguments.trials, arguments.slots, arguments.seed) for name, make in sweeps.items()}
+    events = {
+        "own": [(event, ended, own_s) for event, ended, _, own_s in found["carbon_ray"]],
+        **{name: [(event, ended, span_s) for event, ended, span_s, _ in spans] for name, spans in found.items()},
+    }
+    for name, timed in events.items():
+        for row in rows_of(timed):
             rows.append({"scheduler": name} | row)
             spans = f"p50 {row['p50_ms']:.3f} p99 {row['p99_ms']:.3f} max {row['max_ms']:.1f} ms"
             growth = f"last tenth / first {row['last_over_first_tenth']:.2f} (medians {row['last_over_first_tenth_p50']:.2f})"
