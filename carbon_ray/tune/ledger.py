@@ -110,6 +110,7 @@ class SweepLedger:
         self._is_settled: set[Key] = set()
         self._open: dict[Key, set[str]] = {}
         self._last: dict[str, Interval] = {}
+        self._running: dict[str, None] = {}  # of thousands of accounts few are of trials that run
 
     @property
     def total_gco2(self) -> float:
@@ -152,6 +153,7 @@ class SweepLedger:
             return
         self.release(trial_id, now)
         account.region, account.zone, account.pue, account.power_w, account.until_at = region, zone, pue, power_w, now
+        self._running[trial_id] = None
         self._write(begin=trial_id, at=text_of(now), region=region, zone=zone, pue=pue, power_w=power_w)
 
     def accrue(self, trial_id: str, now: datetime, iteration: int | None = None) -> None:
@@ -188,6 +190,7 @@ class SweepLedger:
             return
         self.accrue(trial_id, now)
         account.until_at = None
+        del self._running[trial_id]
         self._write(end=trial_id, at=text_of(now))
 
     def hold(self, trial_id: str, now: datetime) -> None:
@@ -226,10 +229,12 @@ class SweepLedger:
                 account = self.account(line["begin"])
                 account.region, account.zone, account.pue, account.power_w = (line[name] for name in ("region", "zone", "pue", "power_w"))
                 account.until_at, account.held_since_at = instant_of(line["at"]), None
+                self._running[line["begin"]] = None
             elif "run" in line:
                 self._replay_run(line)
             elif "end" in line:
                 self.account(line["end"]).until_at = None
+                self._running.pop(line["end"], None)
             elif "hold" in line:
                 self.account(line["hold"]).held_since_at = instant_of(line["at"])
             elif "release" in line:
@@ -241,7 +246,7 @@ class SweepLedger:
 
     def running(self) -> list[str]:
         """Trials that hold a place."""
-        return [trial_id for trial_id, account in self.accounts.items() if account.until_at is not None]
+        return list(self._running)
 
     def _replay_run(self, line: Mapping[str, Any]) -> None:
         account, end_at = self.account(line["run"]), instant_of(line["end_at"])
@@ -250,6 +255,7 @@ class SweepLedger:
         interval = self._price.setdefault(key, Interval(*key, instant_of(line["interval_end_at"]), line["gco2_per_kwh"], line["source"]))
         self._book(line["run"], account, interval, line["energy_kwh"], instant_of(line["start_at"]), end_at)
         account.until_at = end_at
+        self._running[line["run"]] = None
 
     def _interval(self, zone: str, at: datetime) -> Interval:
         """The interval at an instant, at the price that it was first booked at; the last price known goes on where none is known."""
