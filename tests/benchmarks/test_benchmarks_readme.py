@@ -78,6 +78,19 @@ def test_the_words_about_the_kills_are_true() -> None:
     assert {one["base"] for one in result["sweeps"] if one["iterations_differ"]} <= {"asha"}
 
 
+def test_the_words_about_the_cost_of_the_scheduler_are_true() -> None:
+    page = (ROOT / "docs" / "tune.md").read_text()
+    throughput, scale = tables.result_of("tune_throughput"), tables.result_of("tune_scale")
+    ratio = throughput["results"]["ratio_of_throughput"]
+    assert f"{throughput['settings']['trials']} tiny trials ran at {ratio:.2f}" in page
+    assert ratio >= 0.95
+    (own,) = (row for row in scale["rows"] if (row["scheduler"], row["event"]) == ("own", "all"))
+    assert f"{own['p50_ms']:.2f} ms at\nthe median and {own['p99_ms']:.2f} ms at p99" in page
+    assert own["p99_ms"] < 1.0
+    assert own["last_over_first_tenth"] < 1.5
+    assert f"with {scale['settings']['trials']:,} trials" in page
+
+
 def test_the_table_of_base_schedulers_is_the_result_and_nothing_in_it_failed() -> None:
     rows = tables.result_of("tune_bases")["rows"]
     assert tables.bases_table(rows) in README
