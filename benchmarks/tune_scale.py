@@ -15,50 +15,27 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ray.tune.schedulers import ASHAScheduler, TrialScheduler
+from ray.tune.schedulers import TrialScheduler
 
 from benchmarks.issued import Clairvoyant
 from benchmarks.record import write
 from benchmarks.sweep_grid import IssuedForecasts, Issues
 from benchmarks.sweep_world import EPOCH, METRIC
 from benchmarks.traces import HourlyTable
+from benchmarks.watched_asha import EVENTS, WatchedAsha
 from carbon_ray.core.clock import ManualClock
 from carbon_ray.core.intensity import IntensityKind
 from carbon_ray.core.region import Region
 from carbon_ray.testing.tune_loop import ListedTrials, RecordedCurves, TuneLoop
 from carbon_ray.tune.scheduler import CarbonAwareTuneScheduler
 
-EVENTS = ("on_trial_add", "on_trial_result", "on_trial_complete", "on_trial_remove", "choose_trial_to_run")
 ITERATIONS = 9
 ITERATION_S = 60.0
 ZONE = "synthetic"
-
-
-class Watched(ASHAScheduler):  # type: ignore[misc]  # ray is untyped
-    """The scheduler that is wrapped; adds up what its own calls take.
-
-    Attributes:
-        taken_s: Processor seconds so far.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(max_t=ITERATIONS, grace_period=1, reduction_factor=3)
-        self.taken_s = 0.0
-
-    def __getattribute__(self, name: str) -> Any:
-        value = super().__getattribute__(name)
-        return partial(self._added, value) if name in EVENTS else value
-
-    def _added(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        began_s = time.thread_time()
-        answer = call(*arguments)
-        self.taken_s += time.thread_time() - began_s
-        return answer
 
 
 class Timed:
@@ -66,13 +43,13 @@ class Timed:
 
     Args:
         scheduler: Any.
-        inner: What it wraps; its part is not counted.
+        inner: What it wraps, to be taken off.
 
     Attributes:
         events: Name of the call, trials that had ended by then, processor seconds with and without the wrapped scheduler's.
     """
 
-    def __init__(self, scheduler: TrialScheduler, inner: Watched | None = None) -> None:
+    def __init__(self, scheduler: TrialScheduler, inner: WatchedAsha | None = None) -> None:
         self._scheduler, self._inner, self._ended = scheduler, inner, 0
         self.events: list[tuple[str, int, float, float]] = []
 
@@ -82,11 +59,11 @@ class Timed:
 
     def _timed(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def timed(*arguments: Any) -> Any:
-            before_s = 0.0 if self._inner is None else self._inner.taken_s
+            before_s = 0.0 if self._inner is None else float(self._inner.taken_s[0])
             began_s = time.thread_time()  # what other processes do meanwhile is not counted
             answer = call(*arguments)
             span_s = time.thread_time() - began_s
-            inner_s = 0.0 if self._inner is None else self._inner.taken_s - before_s
+            inner_s = 0.0 if self._inner is None else float(self._inner.taken_s[0]) - before_s
             self.events.append((name, self._ended, span_s, span_s - inner_s))
             self._ended += name in ("on_trial_complete", "on_trial_remove")
             return answer
@@ -100,7 +77,7 @@ def grid(hours: int) -> HourlyTable:
     return HourlyTable(zones=(ZONE,), start_at=EPOCH, values_gco2_per_kwh=values[:, None], kind=IntensityKind.AVERAGE_LIFECYCLE)
 
 
-def wrapped(inner: Watched, table: HourlyTable, clock: ManualClock, slots: int, span: timedelta) -> CarbonAwareTuneScheduler:
+def wrapped(inner: WatchedAsha, table: HourlyTable, clock: ManualClock, slots: int, span: timedelta) -> CarbonAwareTuneScheduler:
     """The scheduler that is measured."""
     issues = Issues(table, Clairvoyant(table), 96, "truth")
     return CarbonAwareTuneScheduler(
@@ -115,13 +92,13 @@ def wrapped(inner: Watched, table: HourlyTable, clock: ManualClock, slots: int, 
 
 
 def timed_sweep(
-    make: Callable[[Watched, ManualClock], TrialScheduler], trials: int, slots: int, seed: int
+    make: Callable[[WatchedAsha, ManualClock], TrialScheduler], trials: int, slots: int, seed: int
 ) -> list[tuple[str, int, float, float]]:
     """Run a sweep and time its scheduler; its events."""
     random, clock = np.random.default_rng(seed), ManualClock(EPOCH)
     tops, falls = random.normal(size=trials), np.abs(random.normal(size=trials))
     curves = tops[:, None] - falls[:, None] / np.sqrt(np.arange(1, ITERATIONS + 1))
-    inner = Watched()
+    inner = WatchedAsha(ITERATIONS)
     made = make(inner, clock)
     scheduler = Timed(made, None if made is inner else inner)
     TuneLoop(

@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 from ray import tune
 from ray.tune import RunConfig, TuneConfig, Tuner
-from ray.tune.schedulers import ASHAScheduler
 
 from benchmarks import record
 from benchmarks.sweep_trials import local_ray
+from benchmarks.watched_asha import WatchedAsha, clocks_s
 from carbon_ray.testing.sweeps import ScriptedSweep
 from carbon_ray.tune import CarbonAwareTuneScheduler
 
@@ -52,33 +52,12 @@ class Tiny(tune.Trainable):
         self.done = int(Path(checkpoint_dir, "done").read_text())
 
 
-class TimedBase(ASHAScheduler):
-    """Adds up what it takes itself."""
-
-    def __init__(self) -> None:
-        super().__init__(max_t=ITERATIONS, grace_period=1, reduction_factor=3)
-        self.taken = np.zeros(2)
-
-    def on_trial_result(self, *of: Any) -> str:
-        return timed(self, super().on_trial_result, of)
-
-    def choose_trial_to_run(self, *of: Any) -> Any:
-        return timed(self, super().choose_trial_to_run, of)
-
-
-def timed(base: TimedBase, call: Any, of: Any) -> Any:
-    before = np.array([time.thread_time(), time.perf_counter()])
-    answer = call(*of)
-    base.taken += np.array([time.thread_time(), time.perf_counter()]) - before
-    return answer
-
-
 class Timed(CarbonAwareTuneScheduler):
     """Notes what each event takes, without the base."""
 
-    def __init__(self, base: TimedBase, **wishes: Any) -> None:
+    def __init__(self, base: WatchedAsha, **wishes: Any) -> None:
         super().__init__(base, **wishes)
-        self.timed_base, self.events = base, []
+        self.watched, self.events = base, []
 
     def on_trial_result(self, *of: Any) -> str:
         return self._note(super().on_trial_result, of)
@@ -87,10 +66,9 @@ class Timed(CarbonAwareTuneScheduler):
         return self._note(super().choose_trial_to_run, of)
 
     def _note(self, call: Any, of: Any) -> Any:
-        inner = self.timed_base.taken.copy()
-        before = np.array([time.thread_time(), time.perf_counter()])
+        inner_s, before_s = self.watched.taken_s.copy(), clocks_s()
         answer = call(*of)
-        self.events.append(np.array([time.thread_time(), time.perf_counter()]) - before - (self.timed_base.taken - inner))
+        self.events.append(clocks_s() - before_s - (self.watched.taken_s - inner_s))
         return answer
 
 
@@ -120,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for index in range(options.rounds):
             for kind in ("bare", "wrapped") if index % 2 == 0 else ("wrapped", "bare"):
                 np.random.seed(options.seed + index)
-                base = TimedBase()
+                base = WatchedAsha(ITERATIONS)
                 scheduler = base if kind == "bare" else Timed(base, regions=["DE"], policy=ScriptedSweep(), power_w=300.0)
                 walls[kind].append(sweep(scheduler, options, f"{kind}-{index}", storage))
                 print(f"round {index}, {kind}: {walls[kind][-1]:.1f} s", flush=True)

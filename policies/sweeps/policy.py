@@ -49,7 +49,8 @@ class ReplannedSweep:
             most promising run in dirty hours.
         hopeless_ratio: A trial is ended when its chance per hour is below that of any trial of the sweep before anything is known of it,
             times this and the swing of the prices (dearest planned over least price, less 1, at most 1). 0: none is. Chosen on recorded
-            learning curves and Germany's grid of 2021: at 40 one sweep in 96 lost its winner, at 20 and below none.
+            learning curves and Germany's grid of 2021: at 40 one sweep in 96 lost its winner, at 20 none; half of that, for there are other
+            sweeps.
         pilot_fraction: Share of the trials that may run which do so at once, whatever the hour, until one has ended an iteration: before
             that nobody knows how long the sweep takes.
         work_margin_fraction: Share by which the work left is planned too large, because an estimate that is too low is found out when
@@ -111,7 +112,7 @@ class ReplannedSweep:
             if sweep.iteration_s is None:
                 count = max(count, math.ceil(self.pilot_fraction * room.lanes))
         count = min(max(count, sweep.min_concurrency), sweep.max_concurrency, sweep.max_concurrency if paid is None else paid)
-        order = _as_it_is(sweep, first, stop)
+        order = _in_order(sweep, first, stop)
         slots, changes = self._places(sweep, supply, order, promises, fresh, count)
         return SweepDecision(
             slots=slots,
@@ -194,7 +195,7 @@ class ReplannedSweep:
         return place(supply, guests[:count], self.move_h)
 
 
-def _as_it_is(sweep: SweepView, first: Collection[str], stop: Mapping[str, str]) -> tuple[str | None, ...]:
+def _in_order(sweep: SweepView, first: Collection[str], stop: Mapping[str, str]) -> tuple[str | None, ...]:
     """Some first; of the others those that have come least far, so that all come to a milestone in the order that they would without us.
 
     Of trials that have come equally far those that run keep their place. New ones are last.
