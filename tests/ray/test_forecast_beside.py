@@ -21,14 +21,9 @@ from carbon_ray.actors.forecast_tracks import TRACKS_FILE
 from carbon_ray.actors.ray_tasks import NICENESS
 from carbon_ray.core.errors import ForecastError
 from tests.ray.forecasting import forecast_actor
+from tests.ray.noise import REAL_RAY
 
-pytestmark = [
-    pytest.mark.ray,
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # Ray leaves sockets and log files to the collector
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # the same, when they are collected
-    pytest.mark.filterwarnings("ignore::FutureWarning:ray"),  # Ray announces a change of a default that nothing here uses
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),  # Ray's own
-]
+pytestmark = [*REAL_RAY]
 
 NOW = datetime(2022, 6, 1, tzinfo=UTC)
 DAYS = 140

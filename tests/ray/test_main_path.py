@@ -31,14 +31,9 @@ from carbon_ray.cluster.local_cluster import LocalCluster
 from carbon_ray.cluster.local_config import DEFAULT_REGIONS
 from carbon_ray.core.ledger import Outcome, Totals
 from carbon_ray.core.region import REGION_LABEL
+from tests.ray.noise import REAL_RAY
 
-pytestmark = [
-    pytest.mark.ray,
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # Ray leaves sockets and log files to the collector
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # the same, when they are collected
-    pytest.mark.filterwarnings("ignore::FutureWarning:ray"),  # Ray announces a change of a default that nothing here uses
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),  # Ray's own
-]
+pytestmark = [*REAL_RAY]
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "data_parallel_training.py"
 START_AT = datetime(2024, 3, 1, tzinfo=UTC)

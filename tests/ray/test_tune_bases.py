@@ -10,15 +10,11 @@ import pytest
 from benchmarks.sweep_trials import local_ray
 from benchmarks.tune_bases import MOVE, apart, flat, held, move_row, train_row
 from benchmarks.tune_bases_sweep import CPUS, ITERATIONS, Case
+from tests.ray.noise import REAL_TUNE
 
 pytestmark = [
-    pytest.mark.ray,
+    *REAL_TUNE,
     pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # Ray leaves sockets and log files to the collector
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # the same, when they are collected
-    pytest.mark.filterwarnings("ignore::FutureWarning:ray"),  # Ray announces a change of a default that nothing here uses
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),  # Ray's own
-    pytest.mark.filterwarnings("ignore::UserWarning:ray"),  # Ray's own
     pytest.mark.filterwarnings("ignore:Dataset `pandas:UserWarning"),
 ]
 

@@ -17,15 +17,9 @@ from benchmarks.tune_restore import TRIALS, sweep
 from carbon_ray.tune import summary
 from carbon_ray.tune.accounting import ALIVE_EVERY_WALL_S
 from carbon_ray.tune.columns import COLUMNS
+from tests.ray.noise import REAL_TUNE
 
-pytestmark = [
-    pytest.mark.ray,
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # Ray leaves sockets and log files to the collector
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # the same, when they are collected
-    pytest.mark.filterwarnings("ignore::FutureWarning:ray"),  # Ray announces a change of a default that nothing here uses
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),  # Ray's own
-    pytest.mark.filterwarnings("ignore::UserWarning:ray"),  # Ray's own
-]
+pytestmark = [*REAL_TUNE]
 
 
 @pytest.fixture(scope="module")
